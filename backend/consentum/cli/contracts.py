@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`consentum contracts`: compile them (developers), put them on a chain (once per chain)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from consentum.adapters.chain.compile import compile_contracts, render
+from consentum.adapters.chain.deployment import deploy
+from consentum.crypto.typed import contracts_path
+from consentum.errors import SettingsError
+from consentum.settings import private_key_from_environment
+
+# Anvil's and Ganache's (--wallet.deterministic) first development accounts: public, so worthless anywhere else.
+DEVELOPMENT_KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+
+
+@click.group("contracts")
+def group() -> None:
+    """Compile and deploy the contracts."""
+
+
+@group.command("build")
+@click.option("--solc", type=click.Path(path_type=Path, exists=True), default=Path(".tools/bin/solc"), show_default=True)
+@click.option(
+    "--packages",
+    type=click.Path(path_type=Path, exists=True),
+    default=Path("tools/contracts/node_modules"),
+    show_default=True,
+)
+@click.option("--check", is_flag=True, help="Only say whether the committed artifacts are what the sources give.")
+def build(solc: Path, packages: Path, check: bool) -> None:
+    """Compile contracts/src into contracts/artifacts."""
+    folder = contracts_path()
+    for name, artifact in compile_contracts(folder, packages.resolve(), solc.resolve()).items():
+        target, text = folder / "artifacts" / f"{name}.json", render(artifact)
+        if check:
+            if not target.is_file() or target.read_text("utf-8") != text:
+                raise SettingsError(f"{name}.json is not what the sources give; run: consentum contracts build")
+            continue
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(text, "utf-8")
+        click.echo(f"{name}: {(len(artifact['bytecode']) - 2) // 2} bytes")
+
+
+@group.command("deploy")
+@click.option("--rpc", required=True, help="URL of the chain's node.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("deployments"), show_default=True)
+def deploy_command(rpc: str, out: Path) -> None:
+    """Put the contracts on a chain; harmless to repeat.
+
+    CONSENTUM_DEPLOYER_KEY pays; on a development chain its first account does.
+    """
+    from consentum.adapters.chain.rpc import Rpc  # noqa: PLC0415 - click builds the help without it
+
+    chain_id = int(str(Rpc(rpc).call("eth_chainId")), 16)
+    key = private_key_from_environment("CONSENTUM_DEPLOYER_KEY")
+    if key is None:
+        if chain_id not in (31337, 1337):
+            raise SettingsError("set CONSENTUM_DEPLOYER_KEY to the key that pays", field="CONSENTUM_DEPLOYER_KEY")
+        key = bytes.fromhex(DEVELOPMENT_KEY)
+    path = out / f"{chain_id}.json"
+    deploy(rpc, path, key, click.echo)
+    click.echo(f"written: {path}")

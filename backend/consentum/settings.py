@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every setting with its default and unit, validated when loaded. The only reader of the environment.
+
+A process reads <folder>/settings.json; `… init` writes it. Secrets are never in it: they are in the key file beside.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from consentum.errors import SettingsError
+
+S = TypeVar("S", bound="ServiceSettings")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceSettings:
+    """What every process needs."""
+
+    rpc: str
+    """URL of the operator's own chain node; openings go there in eth_calls."""
+    deployment: str
+    """Path of deployments/<chainId>.json."""
+    host: str = "127.0.0.1"
+    port: int
+    endpoint: str
+    """The URL others reach this process under; also the origin people sign in to."""
+    profile: str | None = None
+    """Finality and freshness limits; by default the chain's own."""
+    max_body_bytes: int = 16 * 1024 * 1024
+    rpc_timeout_seconds: float = 10.0
+
+    def validate(self) -> None:
+        """SettingsError naming the first setting that cannot work."""
+        for name in ("rpc", "endpoint"):
+            if urlsplit(getattr(self, name)).scheme not in ("http", "https"):
+                raise SettingsError(f"{name} is not an http(s) URL", field=name)
+        if not 0 < self.port < 65536:
+            raise SettingsError("port is not a port", field="port")
+
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "settings.json").write_text(json.dumps(asdict(self), indent=2) + "\n", "utf-8")
+
+    @classmethod
+    def load(cls: type[S], folder: Path) -> S:
+        """SettingsError for a missing file, an unknown or a missing setting."""
+        path = folder / "settings.json"
+        try:
+            data: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            raise SettingsError(f"{path} cannot be read; run init first") from None
+        unknown = data.keys() - {f.name for f in fields(cls)}
+        if unknown:
+            raise SettingsError("unknown setting", field=min(unknown))
+        try:
+            settings = cls(**data)
+        except TypeError as error:
+            raise SettingsError(f"{path}: {error}") from None
+        settings.validate()
+        return settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyServerSettings(ServiceSettings):
+    """One key server."""
+
+    anchor_seconds: float = 30.0
+    """How often a grown journal is anchored on chain."""
+    daily_records_per_requester: int = 100_000
+    """Velocity cap: releases of records to one requester in 24 h."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings(ServiceSettings):
+    """One gateway."""
+
+    key_servers: tuple[str, ...] = ()
+    """Endpoints that deposits, releases and notices are forwarded to."""
+    relay: bool = True
+    """Whether this gateway puts messages on chain; off, it still forwards notices and releases."""
+    relay_batch: int = 100
+    relay_wait_seconds: float = 0.25
+    """How long the relayer waits for a batch to fill."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerSettings(ServiceSettings):
+    """One runner."""
+
+    gateway: str
+    job_timeout_seconds: float = 600.0
+    max_output_bytes: int = 1024 * 1024
+
+
+def private_key_from_environment(name: str) -> bytes | None:
+    """A 32-byte key in hex, or None if the variable is not set."""
+    text = os.environ.get(name)
+    if text is None:
+        return None
+    try:
+        key = bytes.fromhex(text.removeprefix("0x"))
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise SettingsError("not a key of 32 bytes in hex", field=name)
+    return key
