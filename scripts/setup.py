@@ -37,7 +37,7 @@ PROFILES = ("demo", "dev")
 OLDEST_PYTHON = (3, 11)
 OLDEST_NODE = 20
 TICK = 5.0  # seconds between signs of life
-ATTEMPTS = 2  # a download may fail once
+ATTEMPTS = 2  # pip's answers may differ between a mirror's servers; npm tries again by itself
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _ensure_npm(root: Path, npm: Sequence[str]) -> None:
     env = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
     # Foundry's programs are optional dependencies, one a platform; no package needs its install script.
     command = [*npm, "ci", "--include=optional", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    _step(f"npm packages ({root.name})", command, cwd=root, env=env, attempts=ATTEMPTS)
+    _step(f"npm packages ({root.name})", command, cwd=root, env=env)
     _write(stamp, key)
 
 
@@ -254,7 +254,7 @@ def _run(command: Sequence[str], cwd: Path, env: dict[str, str] | None) -> int:
 
 def _reason() -> str:
     lines = [line.strip() for line in LOG.read_text(errors="replace").splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
+    errors = [line for line in lines if "error" in line.lower() and "complete log" not in line]
     return (errors or lines or ["it said nothing"])[-1][:300]
 
 

@@ -100,7 +100,7 @@ def test_every_beginning_of_a_note_is_refused() -> None:
         refused(NOTE[:i])
 
 
-@pytest.mark.parametrize("extra", ["\n", " ", "x", "\n\n", "— x\n", "— x y\n", "— a b AAAA\n", "— x AAAA\n"])
+@pytest.mark.parametrize("extra", ["\n", " ", "x", "\n\n", "— x\n", "— x y\n", "— a b AAAA\n", "— a\0b AAAAAAAA\n"])
 def test_anything_after_a_note_that_is_no_signature_is_refused(extra: str) -> None:
     refused(NOTE + extra)
 

@@ -232,6 +232,16 @@ def test_a_log_that_rewrote_a_leaf_has_no_proof() -> None:
             refused_consistency(old, TREE.root(old), new, forged.root(), forged.consistency_proof(old, new))
 
 
+def test_a_proof_is_refused_under_sizes_for_which_it_is_too_short_or_too_long() -> None:
+    for new in range(2, 20):
+        for old in range(1, new):
+            proof = TREE.consistency_proof(old, new)
+            refused_consistency(old, TREE.root(old), 1 << 20, TREE.root(new), proof)
+    refused_consistency(3, TREE.root(7), 4, TREE.root(8), TREE.consistency_proof(7, 8))
+    refused_inclusion(HASHES[1], 0, 1, TREE.inclusion_proof(1, 2), TREE.root(2))
+    refused_inclusion(HASHES[0], 0, 1 << 20, TREE.inclusion_proof(0, 2), TREE.root(2))
+
+
 def test_a_log_does_not_shrink() -> None:
     refused_consistency(5, TREE.root(5), 4, TREE.root(4), [])
     refused_consistency(-1, TREE.root(0), 4, TREE.root(4), [])

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shares at rest: each under a key of its own (AES-256-GCM), each key wrapped under the master key (RFC 3394)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
+from sqlalchemy import Connection, bindparam, select
+
+from consentum.adapters.store import tables
+from consentum.domain.cid import Cid
+from consentum.domain.records import Record
+from consentum.errors import CorruptError
+from consentum.ports.server_store import VaultRow
+
+# A wrapping key seals exactly one share, so the nonce may be fixed.
+_NONCE = bytes(12)
+
+
+def insert_rows(connection: Connection, master: bytes, records_root: bytes, rows: Sequence[VaultRow]) -> None:
+    """Writes records, sealed shares and wrapped keys."""
+    sealed, wrapped = [], []
+    for row in rows:
+        record, key = row.record, secrets.token_bytes(32)
+        identity = record.id
+        wrapped.append({"record": identity, "wrapped": aes_key_wrap(master, key)})
+        sealed.append(
+            {
+                "record": identity,
+                "committee": record.committee,
+                "records_root": records_root,
+                "custodian": record.custodian,
+                "subject": record.subject,
+                "categories": record.categories,
+                "cid": record.cid.raw,
+                "key_commitment": record.key_commitment,
+                "salt": record.salt,
+                "share": AESGCM(key).encrypt(_NONCE, row.share, identity),
+            }
+        )
+    connection.execute(tables.wrapping.insert(), wrapped)
+    connection.execute(tables.vault.insert(), sealed)
+
+
+def find_records(connection: Connection, ids: Sequence[bytes], committee: bytes) -> dict[bytes, Record]:
+    """What the vault knows of the ids, under one committee."""
+    wanted = bindparam("ids", expanding=True)
+    query = select(tables.vault).where(tables.vault.c.record.in_(wanted), tables.vault.c.committee == committee)
+    return {
+        row.record: Record(
+            row.custodian,
+            row.subject,
+            row.categories,
+            Cid.from_bytes(row.cid),
+            row.key_commitment,
+            row.committee,
+            row.salt,
+        )
+        for row in connection.execute(query, {"ids": list(ids)})
+    }
+
+
+def open_shares(connection: Connection, master: bytes, ids: Sequence[bytes]) -> list[bytes]:
+    """The shares of the ids, in order. CorruptError if one was altered or its key erased."""
+    wanted = bindparam("ids", expanding=True)
+    query = (
+        select(tables.vault.c.record, tables.vault.c.share, tables.wrapping.c.wrapped)
+        .join(tables.wrapping, tables.vault.c.record == tables.wrapping.c.record)
+        .where(tables.vault.c.record.in_(wanted))
+    )
+    found = {row.record: row for row in connection.execute(query, {"ids": list(ids)})}
+    try:
+        return [
+            AESGCM(aes_key_unwrap(master, found[identity].wrapped)).decrypt(_NONCE, found[identity].share, identity)
+            for identity in ids
+        ]
+    except (KeyError, InvalidTag, InvalidUnwrap):
+        raise CorruptError("a share in the vault does not open") from None

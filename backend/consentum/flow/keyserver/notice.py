@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Notices: a signed revocation counts the moment a server holds it, whatever the relayer or the chain do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from consentum.crypto import typed
+from consentum.domain.messages import Freeze, Revoke, RevokeAll
+from consentum.errors import MalformedError, RefusedError, SignatureRefused, UnavailableError
+from consentum.flow.keyserver.server import KeyServer
+from consentum.flow.wire import Notice, hexed
+from consentum.ports.chain import Claim, Roles, View
+from consentum.ports.server_store import NoticeRow
+
+NOTICE_CONTEXT = b"consentum/notice-receipt/1\n"
+MAX_CUTOFF_AHEAD_SECONDS = 3_600
+MAX_FREEZE_AHEAD_SECONDS = 30 * 86_400
+
+
+def accept(server: KeyServer, notice: Notice) -> dict[str, Any]:
+    """Keeps a notice for ever and answers with a signed receipt.
+
+    Valid if its signer is entitled at the finalized or at the latest block. If no node can say so now, it is kept and
+    blocks until one can. SignatureRefused: nobody entitled signed it. MalformedError: further ahead than allowed.
+    """
+    _not_too_far(server, notice)
+    try:
+        judged = _entitled(server, notice, server.fresh_view())
+        if not judged:
+            raise SignatureRefused(field="signature")
+    except (RefusedError, UnavailableError):
+        judged = False
+    server.store.add_notice(_row(notice, judged))
+    receipt = {"v": 1, "server": server.address.lower(), "notice": hexed(_digest(server, notice)), "judged": judged}
+    return {"receipt": receipt, "signature": hexed(server.sign(NOTICE_CONTEXT, receipt))}
+
+
+def judge_pending(server: KeyServer, view: View) -> None:
+    """Judges what was kept while no node answered; what nobody entitled signed is dropped."""
+    for row in server.store.unjudged():
+        notice = Notice.parse({"kind": row.kind, "message": json.loads(row.message), "signature": hexed(row.signature)})
+        if _entitled(server, notice, view):
+            server.store.add_notice(_row(notice, True))
+        else:
+            server.store.drop_unjudged(row)
+
+
+def _not_too_far(server: KeyServer, notice: Notice) -> None:
+    message = notice.message
+    if isinstance(message, RevokeAll) and message.cutoff > server.now() + MAX_CUTOFF_AHEAD_SECONDS:
+        raise MalformedError("the cutoff is more than an hour ahead", field="cutoff")
+    if isinstance(message, Freeze) and message.until > server.now() + MAX_FREEZE_AHEAD_SECONDS:
+        raise MalformedError("a freeze lasts 30 days at most", field="until")
+
+
+def _entitled(server: KeyServer, notice: Notice, view: View) -> bool:
+    roles = Roles.GUARDIAN if isinstance(notice.message, Freeze) else Roles.CONSENT | Roles.GUARDIAN
+    claim = Claim(notice.message.subject, roles, _digest(server, notice), notice.signature)
+    return any(server.ledger.signed_by(block, [claim])[0] for block in (view.latest, view.finalized))
+
+
+def _digest(server: KeyServer, notice: Notice) -> bytes:
+    return typed.digest(server.domain, notice.message)
+
+
+def _row(notice: Notice, judged: bool) -> NoticeRow:
+    message = notice.message
+    commitment = message.commitment if isinstance(message, Revoke) else bytes(32)
+    until = message.cutoff if isinstance(message, RevokeAll) else message.until if isinstance(message, Freeze) else 0
+    text = json.dumps(typed.to_json(message), sort_keys=True)
+    return NoticeRow(notice.kind, message.subject.lower(), commitment, until, text, notice.signature, judged)

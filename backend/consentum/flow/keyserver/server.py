@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One key server as the flows see it: its identity, its keys, its ports, its limits."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from consentum.crypto.sealing import SealingKey
+from consentum.crypto.typed import Domain
+from consentum.domain.journal import canonical
+from consentum.domain.profiles import ChainProfile
+from consentum.errors import Reason, RefusedError, UnavailableError
+from consentum.ports.chain import Ledger, View
+from consentum.ports.server_store import ServerStore
+
+
+@dataclass(slots=True, kw_only=True)
+class KeyServer:
+    """clock gives UTC seconds, monotonic seconds since whenever. sealing_keys are by epoch."""
+
+    address: str
+    domain: Domain
+    ledger: Ledger
+    store: ServerStore
+    sealing_keys: Mapping[int, SealingKey]
+    checkpoint_key: Ed25519PrivateKey
+    profile: ChainProfile
+    clock: Callable[[], float]
+    monotonic: Callable[[], float]
+    daily_cap: int
+    behind_anchor: bool = False
+    _seen: tuple[int, int] = (0, 0)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def now(self) -> int:
+        return int(self.clock())
+
+    def sign(self, context: bytes, statement: Mapping[str, Any]) -> bytes:
+        """Ed25519 by the checkpoint key, over context ‖ canonical JSON."""
+        return self.checkpoint_key.sign(context + canonical(statement))
+
+    def fresh_view(self) -> View:
+        """P2: the two blocks to decide on, or a refusal. Any doubt about the node or the clock refuses."""
+        try:
+            view = self.ledger.view()
+        except UnavailableError as error:
+            raise RefusedError(Reason.CHAIN_UNAVAILABLE, str(error)) from None
+        age = self.clock() - view.latest.timestamp
+        if age > self.profile.max_head_age:
+            raise RefusedError(Reason.STALE, "the newest block is too old")
+        if -age > self.profile.max_skew:
+            raise RefusedError(Reason.CLOCK, "the chain's clock is ahead of ours")
+        if self.clock() - view.finalized.timestamp > self.profile.max_finalized_age:
+            raise RefusedError(Reason.STALE, "finality is too far behind")
+        with self._lock:
+            # A node that shows less than this server has seen could hide a revocation.
+            if view.finalized.number < self._seen[0] or view.latest.number < self._seen[1]:
+                raise RefusedError(Reason.STALE, "the node is behind what this server has seen")
+            self._seen = (view.finalized.number, view.latest.number)
+        return view

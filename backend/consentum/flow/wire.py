@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What travels between client, gateway, runner and key servers, parsed once into types that cannot be wrong (R1, D5).
+
+Everything untrusted comes through a `parse` here: sizes are capped, lists agree with the signed counts and roots, and
+nobody behind has to check again. Openings stay what they are: unsigned hints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from eth_utils.crypto import keccak
+
+from consentum.crypto import merkle, sealing, typed
+from consentum.domain.cid import Cid
+from consentum.domain.messages import Consent, Deposit, Enrol, Freeze, Job, Message, Release, Revoke, RevokeAll
+from consentum.domain.records import Record
+from consentum.errors import ConsentumError, MalformedError
+
+MAX_PAGE = 1_000
+MAX_SIGNATURE = 4_096
+T = TypeVar("T")
+
+
+def as_object(value: object, what: str, *keys: str) -> Mapping[str, Any]:
+    """A mapping with exactly these keys; MalformedError names the first that is missing or too many."""
+    if not isinstance(value, Mapping):
+        raise MalformedError(f"{what} is not an object", field=what)
+    for key in keys:
+        if key not in value:
+            raise MalformedError("missing field", field=key)
+    for key in value:
+        if key not in keys:
+            raise MalformedError("unknown field", field=str(key)[:64])
+    return value
+
+
+def as_bytes(value: object, what: str, length: int | None = None, at_most: int = 1 << 24) -> bytes:
+    """0x text to bytes of that length."""
+    if not isinstance(value, str) or not value.startswith("0x"):
+        raise MalformedError(f"{what} is not 0x text", field=what)
+    try:
+        raw = bytes.fromhex(value[2:])
+    except ValueError:
+        raise MalformedError(f"{what} is not 0x text", field=what) from None
+    if (length is not None and len(raw) != length) or len(raw) > at_most:
+        raise MalformedError(f"{what} has the wrong length", field=what)
+    return raw
+
+
+def as_list(value: object, what: str, parse: Callable[[Any], T], at_most: int = MAX_PAGE) -> tuple[T, ...]:
+    """A list of 1 to `at_most` parsed items."""
+    if not isinstance(value, list) or not 1 <= len(value) <= at_most:
+        raise MalformedError(f"{what} is not a list of 1 to {at_most}", field=what)
+    return tuple(parse(item) for item in value)
+
+
+def as_integer(value: object, what: str, below: int) -> int:
+    if type(value) is not int or not 0 <= value < below:
+        raise MalformedError(f"{what} is not a number in range", field=what)
+    return value
+
+
+def hexed(raw: bytes) -> str:
+    return "0x" + raw.hex()
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRequest:
+    """One page: a signed job, a signed release under it, the record ids in order, the response key, and openings."""
+
+    job: Job
+    job_signature: bytes
+    release: Release
+    release_signature: bytes
+    response_key: bytes
+    ids: tuple[bytes, ...]
+    openings: tuple[Consent | None, ...]
+
+    KEYS = ("job", "jobSignature", "release", "releaseSignature", "responseKey", "records", "openings")
+
+    @classmethod
+    def parse(cls, data: object) -> ReleaseRequest:
+        body = as_object(data, "request", *cls.KEYS)
+        job = typed.from_json(Job, body["job"])
+        release = typed.from_json(Release, body["release"])
+        ids = as_list(body["records"], "records", lambda item: as_bytes(item, "records", 32))
+        key = as_bytes(body["responseKey"], "responseKey", sealing.PUBLIC_BYTES)
+        if release.job != typed.struct_hash(job):
+            raise MalformedError("the release is of another job", field="job")
+        if len(set(ids)) != len(ids) or release.count != len(ids):
+            raise MalformedError("the records are not as many different ones as signed", field="count")
+        if release.recordsRoot != merkle.root_of(ids):
+            raise MalformedError("the records are not the signed ones", field="recordsRoot")
+        if release.responseKeyHash != keccak(key):
+            raise MalformedError("the response key is not the signed one", field="responseKeyHash")
+        openings = as_list(body["openings"], "openings", _opening)
+        if len(openings) != len(ids):
+            raise MalformedError("one opening or null per record", field="openings")
+        signatures = (
+            as_bytes(body["jobSignature"], "jobSignature", at_most=MAX_SIGNATURE),
+            as_bytes(body["releaseSignature"], "releaseSignature", at_most=MAX_SIGNATURE),
+        )
+        return cls(job, signatures[0], release, signatures[1], key, ids, openings)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "job": typed.to_json(self.job),
+            "jobSignature": hexed(self.job_signature),
+            "release": typed.to_json(self.release),
+            "releaseSignature": hexed(self.release_signature),
+            "responseKey": hexed(self.response_key),
+            "records": [hexed(identity) for identity in self.ids],
+            "openings": [None if opening is None else typed.to_json(opening) for opening in self.openings],
+        }
+
+
+def _opening(item: object) -> Consent | None:
+    return None if item is None else typed.from_json(Consent, item)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """A signed Enrol."""
+
+    enrol: Enrol
+    signature: bytes
+
+    @classmethod
+    def parse(cls, data: object) -> Enrolment:
+        body = as_object(data, "enrolments", "enrol", "signature")
+        return cls(
+            typed.from_json(Enrol, body["enrol"]), as_bytes(body["signature"], "signature", at_most=MAX_SIGNATURE)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {"enrol": typed.to_json(self.enrol), "signature": hexed(self.signature)}
+
+
+@dataclass(frozen=True, slots=True)
+class DepositRequest:
+    """A custodian's batch for one server: records in order, and that server's shares in one sealed message."""
+
+    deposit: Deposit
+    signature: bytes
+    records: tuple[Record, ...]
+    enrolments: tuple[Enrolment, ...]
+    epoch: int
+    sealed: bytes = field(repr=False)
+
+    KEYS = ("deposit", "signature", "records", "enrolments", "epoch", "sealed")
+
+    @classmethod
+    def parse(cls, data: object) -> DepositRequest:
+        body = as_object(data, "request", *cls.KEYS)
+        deposit = typed.from_json(Deposit, body["deposit"])
+        records = as_list(body["records"], "records", lambda item: _record(item, deposit))
+        ids = [record.id for record in records]
+        if len(set(ids)) != len(ids) or deposit.count != len(ids):
+            raise MalformedError("the records are not as many different ones as signed", field="count")
+        if deposit.recordsRoot != merkle.root_of(ids):
+            raise MalformedError("the records are not the signed ones", field="recordsRoot")
+        return cls(
+            deposit,
+            as_bytes(body["signature"], "signature", at_most=MAX_SIGNATURE),
+            records,
+            as_list(body["enrolments"], "enrolments", Enrolment.parse),
+            as_integer(body["epoch"], "epoch", 1 << 32),
+            as_bytes(body["sealed"], "sealed"),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "deposit": typed.to_json(self.deposit),
+            "signature": hexed(self.signature),
+            "records": [record_json(record) for record in self.records],
+            "enrolments": [enrolment.to_json() for enrolment in self.enrolments],
+            "epoch": self.epoch,
+            "sealed": hexed(self.sealed),
+        }
+
+
+def record_json(record: Record) -> dict[str, Any]:
+    """A record inside a deposit; custodian and committee are the deposit's."""
+    return {
+        "subject": record.subject,
+        "categories": record.categories,
+        "cid": str(record.cid),
+        "keyCommitment": hexed(record.key_commitment),
+        "salt": hexed(record.salt),
+    }
+
+
+def _record(data: object, deposit: Deposit) -> Record:
+    body = as_object(data, "records", "subject", "categories", "cid", "keyCommitment", "salt")
+    subject = hexed(typed.address_bytes(body["subject"]))
+    categories = as_integer(body["categories"], "categories", 1 << 63)
+    if categories == 0:
+        raise MalformedError("a record is of at least one category", field="categories")
+    cid = body["cid"]
+    if not isinstance(cid, str):
+        raise MalformedError("cid is not text", field="cid")
+    return Record(
+        deposit.custodian,
+        subject,
+        categories,
+        Cid.parse(cid),
+        as_bytes(body["keyCommitment"], "keyCommitment", 32),
+        deposit.committee,
+        as_bytes(body["salt"], "salt", 32),
+    )
+
+
+_NOTICES: dict[str, type[Message]] = {"Revoke": Revoke, "RevokeAll": RevokeAll, "Freeze": Freeze}
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A signed Revoke, RevokeAll or Freeze on its way to the servers."""
+
+    message: Revoke | RevokeAll | Freeze
+    signature: bytes
+
+    @property
+    def kind(self) -> str:
+        return type(self.message).__name__
+
+    @classmethod
+    def parse(cls, data: object) -> Notice:
+        body = as_object(data, "notice", "kind", "message", "signature")
+        kind = _NOTICES.get(body["kind"]) if isinstance(body["kind"], str) else None
+        if kind is None:
+            raise MalformedError("kind is Revoke, RevokeAll or Freeze", field="kind")
+        message = typed.from_json(kind, body["message"])
+        assert isinstance(message, Revoke | RevokeAll | Freeze)
+        return cls(message, as_bytes(body["signature"], "signature", at_most=MAX_SIGNATURE))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "message": typed.to_json(self.message), "signature": hexed(self.signature)}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A server's answer: a receipt it signed, and the shares it released, sealed to the response key."""
+
+    receipt: Mapping[str, Any]
+    signature: bytes
+    sealed: bytes = field(repr=False)
+
+    @classmethod
+    def parse(cls, data: object) -> Answer:
+        body = as_object(data, "answer", "receipt", "signature", "sealed")
+        if not isinstance(body["receipt"], Mapping):
+            raise MalformedError("receipt is not an object", field="receipt")
+        return cls(body["receipt"], as_bytes(body["signature"], "signature", 64), as_bytes(body["sealed"], "sealed"))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"receipt": dict(self.receipt), "signature": hexed(self.signature), "sealed": hexed(self.sealed)}
+
+
+def parsed(parse: Callable[[object], T], data: Sequence[object]) -> list[T | ConsentumError]:
+    """Each item parsed, or the error it gives: one bad item does not hide the others."""
+    results: list[T | ConsentumError] = []
+    for item in data:
+        try:
+            results.append(parse(item))
+        except ConsentumError as error:
+            results.append(error)
+    return results
