@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from consentum.cli import contracts
+from consentum.cli import contracts, keyserver
 from consentum.errors import ConsentumError
 
 
@@ -17,7 +17,8 @@ def cli() -> None:
     """Patients decide, on a ledger nobody owns, who may learn from their health records."""
 
 
-cli.add_command(contracts.group)
+for group in (contracts.group, keyserver.group):
+    cli.add_command(group)
 
 
 def main() -> None:

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The key server over HTTP: deposit, release, notices, journal, health."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI
+from fastapi.responses import PlainTextResponse
+
+from consentum.errors import NotFoundError
+from consentum.flow.keyserver import anchor, deposit, notice, release
+from consentum.flow.wire import DepositRequest, Notice, ReleaseRequest, hexed
+from consentum.ports.chain import Roles
+from consentum.services.http import Body, health_routes, login_routes, new_app, signed_in
+from consentum.wiring.keyserver import KeyServerProcess
+
+
+def create_app(process: KeyServerProcess) -> FastAPI:
+    """The application of one server; its background work lives as long as the application."""
+    app = new_app("Consentum key server", process.settings.max_body_bytes)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        process.start()
+        yield
+        process.stop()
+
+    app.router.lifespan_context = lifespan
+    app.include_router(health_routes(process.why_not_ready))
+    app.include_router(login_routes(process.desk))
+    _working_routes(app, process)
+    _journal_routes(app, process)
+    return app
+
+
+def _working_routes(app: FastAPI, process: KeyServerProcess) -> None:
+    server = process.server
+
+    @app.get("/v1/server")
+    def about() -> dict[str, Any]:
+        """Who this is: address, chain, and the newest sealing key, which the chain knows by its hash."""
+        epoch = max(server.sealing_keys)
+        return {
+            "address": server.address.lower(),
+            "chainId": server.domain.chain_id,
+            "consentRegistry": server.domain.contract,
+            "checkpointKey": hexed(server.checkpoint_key.public_key().public_bytes_raw()),
+            "epoch": epoch,
+            "sealingKey": hexed(server.sealing_keys[epoch].public),
+        }
+
+    @app.post("/v1/deposits")
+    def deposit_(body: Body) -> dict[str, Any]:
+        """D5: a custodian's batch."""
+        return deposit.accept(server, DepositRequest.parse(body))
+
+    @app.post("/v1/releases")
+    def release_(body: Body) -> dict[str, Any]:
+        """R1 to R7: one page of a job."""
+        return release.release(server, ReleaseRequest.parse(body)).to_json()
+
+    @app.post("/v1/notices")
+    def notice_(body: Body) -> dict[str, Any]:
+        """A signed Revoke, RevokeAll or Freeze, from anybody."""
+        return notice.accept(server, Notice.parse(body))
+
+
+def _journal_routes(app: FastAPI, process: KeyServerProcess) -> None:
+    server, store = process.server, process.store
+    who_ = Annotated[str, Depends(signed_in(process.desk))]
+
+    @app.get("/v1/journal/checkpoint", response_class=PlainTextResponse)
+    def checkpoint() -> str:
+        """The signed checkpoint (C2SP tlog-checkpoint)."""
+        return anchor.checkpoint(server)
+
+    @app.get("/v1/journal/inclusion")
+    def inclusion(index: int, size: int) -> dict[str, Any]:
+        """RFC 9162 inclusion proof of one leaf in the tree of `size`."""
+        return {"index": index, "size": size, "proof": [hexed(node) for node in store.inclusion(index, size)]}
+
+    @app.get("/v1/journal/consistency")
+    def consistency(old: int, new: int) -> dict[str, Any]:
+        """RFC 9162 consistency proof between two sizes."""
+        return {"old": old, "new": new, "proof": [hexed(node) for node in store.consistency(old, new)]}
+
+    @app.get("/v1/journal/entries")
+    def entries(who: who_, subject: str) -> dict[str, Any]:
+        """Every decision about a subject's records, to herself, her delegates and guardians."""
+        if not _may_read(process, subject, who):
+            raise NotFoundError("no such entries", field="subject")
+        return {"entries": [{"index": index, "entry": asdict(entry)} for index, entry in store.entries_of(subject)]}
+
+    @app.get("/v1/journal/entries/{index}")
+    def entry(index: int, who: who_) -> dict[str, Any]:
+        """One decision; not there and not yours are the same."""
+        found = store.entry(index) if 0 <= index < store.journal_size() else None
+        if found is None or not _may_read(process, found.subject, who):
+            raise NotFoundError("no such entry", field="index")
+        return {"index": index, "entry": asdict(found)}
+
+
+def _may_read(process: KeyServerProcess, subject: str, who: str) -> bool:
+    ledger = process.server.ledger
+    if not subject:
+        return False
+    return ledger.may_act(ledger.view().latest, subject, Roles.CONSENT | Roles.GUARDIAN, who)
