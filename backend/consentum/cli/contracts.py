@@ -23,7 +23,9 @@ def group() -> None:
 
 
 @group.command("build")
-@click.option("--solc", type=click.Path(path_type=Path, exists=True), default=Path(".tools/bin/solc"), show_default=True)
+@click.option(
+    "--solc", type=click.Path(path_type=Path, exists=True), default=Path(".tools/bin/solc"), show_default=True
+)
 @click.option(
     "--packages",
     type=click.Path(path_type=Path, exists=True),

@@ -24,7 +24,10 @@ def init_options(command: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.option("--rpc", required=True, help="URL of your own chain node."),
         click.option(
-            "--deployment", type=click.Path(path_type=Path, exists=True), required=True, help="deployments/<chainId>.json"
+            "--deployment",
+            type=click.Path(path_type=Path, exists=True),
+            required=True,
+            help="deployments/<chainId>.json",
         ),
         click.option("--port", type=int, required=True),
         click.option("--endpoint", default=None, help="URL others reach it under; default http://localhost:PORT."),

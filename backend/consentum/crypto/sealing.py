@@ -71,9 +71,7 @@ def context(*parts: bytes) -> bytes:
 
 def deposit_info(committee: bytes, server: bytes, index: int, records_root: bytes, epoch: int) -> bytes:
     """What a custodian's message to one server is bound to (D3). server is 20 bytes."""
-    return context(
-        DEPOSIT_CONTEXT, committee, server, index.to_bytes(1, "big"), records_root, epoch.to_bytes(4, "big")
-    )
+    return context(DEPOSIT_CONTEXT, committee, server, index.to_bytes(1, "big"), records_root, epoch.to_bytes(4, "big"))
 
 
 def answer_info(release_digest: bytes, server: bytes, index: int) -> bytes:

@@ -107,7 +107,7 @@ def _word(field: str, kind: str, value: Any) -> bytes:
         raise MalformedError(f"{field} is not a {kind}", field=field) from None
 
 
-def _encode(field: str, kind: str, value: Any) -> bytes:
+def _encode(field: str, kind: str, value: Any) -> bytes:  # noqa: PLR0911 - one line per kind of value
     if kind.endswith("[]"):
         return keccak(b"".join(_word(field, kind[:-2], item) for item in value))
     if kind in MESSAGES:

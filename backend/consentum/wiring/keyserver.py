@@ -46,7 +46,8 @@ class KeyFile:
 
     @classmethod
     def create(cls, path: Path) -> KeyFile:
-        keys = cls(*(secrets.token_bytes(32) for _ in range(3)), {1: secrets.token_bytes(32)})
+        account, checkpoint, master, seed = (secrets.token_bytes(32) for _ in range(4))
+        keys = cls(account, checkpoint, master, {1: seed})
         content = {
             "account": keys.account.hex(),
             "checkpoint": keys.checkpoint.hex(),

@@ -25,7 +25,9 @@ _IMPORT = re.compile(r'^\s*import\s[^"\']*["\']([^"\']+)["\']', re.MULTILINE)
 
 def source_texts(contracts: Path, packages: Path) -> dict[str, str]:
     """Every source the contracts reach, by the name solc knows it under. packages is a node_modules folder."""
-    names = [f"contracts/src/{path.relative_to(contracts / 'src')}" for path in sorted((contracts / "src").rglob("*.sol"))]
+    names = [
+        f"contracts/src/{path.relative_to(contracts / 'src')}" for path in sorted((contracts / "src").rglob("*.sol"))
+    ]
     found: dict[str, str] = {}
     while names:
         name = names.pop()
@@ -52,7 +54,11 @@ def compile_contracts(contracts: Path, packages: Path, solc: Path) -> dict[str, 
     import solcx.exceptions  # noqa: PLC0415 - as above
 
     sources = source_texts(contracts, packages)
-    question = {"language": "Solidity", "sources": {n: {"content": t} for n, t in sources.items()}, "settings": SETTINGS}
+    question = {
+        "language": "Solidity",
+        "sources": {n: {"content": t} for n, t in sources.items()},
+        "settings": SETTINGS,
+    }
     try:
         output = solcx.compile_standard(question, solc_binary=str(solc))
     except solcx.exceptions.SolcError as error:

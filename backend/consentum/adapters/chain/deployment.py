@@ -12,6 +12,7 @@ from typing import Any
 from eth_account import Account
 from web3 import Web3
 from web3.providers.rpc import HTTPProvider
+from web3.utils.address import get_create_address
 
 from consentum.adapters.chain.artifacts import artifact
 from consentum.crypto.typed import Domain
@@ -126,10 +127,6 @@ class _Deployer:
         self._sent: list[tuple[str, Any]] = []
 
     def create(self, name: str, *args: str) -> str:
-        from eth_utils.address import to_checksum_address  # noqa: PLC0415 - only here
-        from eth_utils.crypto import keccak  # noqa: PLC0415 - only here
-        from rlp import encode  # noqa: PLC0415 - only here
-
         built = artifact(name)
         contract = self._w3.eth.contract(abi=built["abi"], bytecode=built["bytecode"])
         transaction = contract.constructor(*args).build_transaction(
@@ -143,9 +140,9 @@ class _Deployer:
         )
         signed = self._account.sign_transaction(transaction)
         self._sent.append((name, self._w3.eth.send_raw_transaction(signed.raw_transaction)))
-        where = keccak(encode([bytes.fromhex(self._account.address[2:]), self._nonce]))[12:]
+        where = get_create_address(self._account.address, self._nonce)
         self._nonce += 1
-        return str(to_checksum_address(where))
+        return str(where)
 
     def wait(self) -> None:
         for name, sent in self._sent:

@@ -119,11 +119,13 @@ class ChainLedger:
             pin: Any = {"blockHash": "0x" + block.hash.hex(), "requireCanonical": True}
         else:
             pin = hex(block.number)
-        results = self._rpc.batch([("eth_call", [{"to": to, "data": data, "gas": "0x5f5e100"}, pin]) for to, data in calls])
-        if not self._profile.pin_by_hash:
-            # By number the block may have been replaced meanwhile: the hash must still be the one decided on.
-            if _block(self._rpc.call("eth_getBlockByNumber", pin, False)).hash != block.hash:
-                raise UnavailableError("the block was replaced while it was read")
+        results = self._rpc.batch(
+            [("eth_call", [{"to": to, "data": data, "gas": "0x5f5e100"}, pin]) for to, data in calls]
+        )
+        # By number the block may have been replaced meanwhile: the hash must still be the one decided on.
+        by_number = not self._profile.pin_by_hash
+        if by_number and _block(self._rpc.call("eth_getBlockByNumber", pin, False)).hash != block.hash:
+            raise UnavailableError("the block was replaced while it was read")
         return results
 
 

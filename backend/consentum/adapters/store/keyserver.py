@@ -12,7 +12,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, literal, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, literal, select, update
 
 from consentum.adapters.store import tables, vault
 from consentum.adapters.store.engine import open_engine, storage_errors, transaction
@@ -82,7 +82,7 @@ class KeyServerStore:
                 connection.execute(update(t).where(t.c.id == identity).values(judged=True))
 
     def notices(self, subjects: Sequence[str]) -> dict[str, list[NoticeRow]]:
-        wanted = bindparam("subjects", expanding=True)
+        wanted: BindParameter[str] = bindparam("subjects", expanding=True)
         query = select(tables.notices).where(tables.notices.c.subject.in_(wanted))
         found: dict[str, list[NoticeRow]] = {}
         with transaction(self._engine) as connection:
@@ -188,7 +188,8 @@ def _place(
     known: dict[int, tuple[int, bool]] | None, entries: Sequence[Entry], size: int
 ) -> tuple[list[int], list[int]]:
     """Leaf per record, and the positions that need a new one: all at first, later those with another outcome."""
-    leaves, fresh = [], []
+    leaves: list[int] = []
+    fresh: list[int] = []
     for position, entry in enumerate(entries):
         before = (known or {}).get(position)
         if before is not None and before[1] == (entry.reason == Reason.ALLOWED):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import BindParameter, Connection, bindparam, select
 
 from consentum.adapters.store import tables
 from consentum.domain.cid import Cid
@@ -48,7 +48,7 @@ def insert_rows(connection: Connection, master: bytes, records_root: bytes, rows
 
 def find_records(connection: Connection, ids: Sequence[bytes], committee: bytes) -> dict[bytes, Record]:
     """What the vault knows of the ids, under one committee."""
-    wanted = bindparam("ids", expanding=True)
+    wanted: BindParameter[bytes] = bindparam("ids", expanding=True)
     query = select(tables.vault).where(tables.vault.c.record.in_(wanted), tables.vault.c.committee == committee)
     return {
         row.record: Record(
@@ -66,7 +66,7 @@ def find_records(connection: Connection, ids: Sequence[bytes], committee: bytes)
 
 def open_shares(connection: Connection, master: bytes, ids: Sequence[bytes]) -> list[bytes]:
     """The shares of the ids, in order. CorruptError if one was altered or its key erased."""
-    wanted = bindparam("ids", expanding=True)
+    wanted: BindParameter[bytes] = bindparam("ids", expanding=True)
     query = (
         select(tables.vault.c.record, tables.vault.c.share, tables.wrapping.c.wrapped)
         .join(tables.wrapping, tables.vault.c.record == tables.wrapping.c.record)

@@ -150,7 +150,11 @@ def _write_down(server: KeyServer, page: Page, verdict: Verdict) -> Committed:
         if spends and reason == Reason.ALLOWED and item.consent.signedAt
     ]
     key = ReleaseKey(
-        page.question.release_digest, job.runner.lower(), request.release.nonce, job.requester.lower(), request.release.job
+        page.question.release_digest,
+        job.runner.lower(),
+        request.release.nonce,
+        job.requester.lower(),
+        request.release.job,
     )
     return server.store.commit(Decision(key, entries, debits, server.daily_cap))
 

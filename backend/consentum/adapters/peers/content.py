@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway's content store over HTTP: CAR in, CAR out, every block verified on this side."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from consentum.adapters.ipfs import car, unixfs
+from consentum.adapters.ipfs.embedded import EmbeddedStore
+from consentum.adapters.peers.http import HttpClient
+from consentum.domain.cid import Cid
+from consentum.errors import CorruptError
+
+BATCH_BYTES = 8 * 1024 * 1024
+
+
+class GatewayContent:
+    """The Depository port. cache is a folder of this process's own for what it fetched."""
+
+    def __init__(self, client: HttpClient, cache: Path | None = None) -> None:
+        self._client, self._cache = client, cache
+
+    def put_all(self, contents: Sequence[bytes]) -> list[Cid]:
+        built = [list(unixfs.build(io.BytesIO(content))) for content in contents]
+        roots = [blocks[-1][0] for blocks in built]
+        start = 0
+        while start < len(built):
+            stop, size = start, 0
+            while stop < len(built) and (stop == start or size < BATCH_BYTES):
+                size += len(contents[stop])
+                stop += 1
+            distinct = list(dict.fromkeys(roots[start:stop]))
+            body = b"".join([car.header(distinct), *(car.section(*b) for blocks in built[start:stop] for b in blocks)])
+            answered = [Cid.parse(text) for text in self._client.post_bytes("/v1/content", body)["roots"]]
+            if answered != distinct:
+                raise CorruptError("the store acknowledged other content", field="content")
+            start = stop
+        return roots
+
+    def get_all(self, cids: Sequence[Cid]) -> dict[Cid, bytes]:
+        assert self._cache is not None, "fetching needs a cache folder"
+        store = EmbeddedStore(self._cache)
+        try:
+            missing = [cid for cid in dict.fromkeys(cids) if not store.has(cid)]
+            for start in range(0, len(missing), 500):
+                body = {"cids": [str(cid) for cid in missing[start : start + 500]]}
+                store.put_car(io.BytesIO(self._client.fetch_bytes("/v1/content/car", body)))
+            return {cid: _read(store, cid) for cid in cids}
+        finally:
+            store.close()
+
+
+def _read(store: EmbeddedStore, cid: Cid) -> bytes:
+    sink = io.BytesIO()
+    store.read(cid, sink)
+    return sink.getvalue()

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Other processes of Consentum over HTTP. A problem document becomes the error it was there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from consentum import errors
+from consentum.crypto import typed
+from consentum.crypto.signing import Signer
+from consentum.crypto.typed import Domain
+from consentum.domain.messages import Login
+from consentum.errors import ConsentumError, Reason, RefusedError, UnavailableError
+from consentum.flow.wire import as_bytes, hexed
+
+_BY_CODE: dict[str, type[ConsentumError]] = {
+    kind.code: kind
+    for kind in (
+        errors.MalformedError,
+        errors.SignatureRefused,
+        errors.NotFoundError,
+        errors.ConflictError,
+        errors.ReplayedError,
+        errors.CorruptError,
+    )
+}
+
+
+class HttpClient:
+    """JSON over HTTP to one base URL. timeout in seconds."""
+
+    def __init__(self, base: str, timeout: float = 30.0) -> None:
+        self.base = base.rstrip("/")
+        self._client = httpx.Client(base_url=self.base, timeout=timeout, trust_env=False)
+        self._headers: dict[str, str] = {}
+
+    def close(self) -> None:
+        self._client.close()
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self._send("GET", path, params=params).json()
+
+    def text(self, path: str) -> str:
+        return self._send("GET", path).text
+
+    def post(self, path: str, body: Any) -> Any:
+        return self._send("POST", path, json=body).json()
+
+    def post_bytes(self, path: str, body: bytes) -> Any:
+        return self._send("POST", path, content=body).json()
+
+    def fetch_bytes(self, path: str, body: Any) -> bytes:
+        return self._send("POST", path, json=body).content
+
+    def sign_in(self, signer: Signer, domain: Domain) -> None:
+        """Signs a Login for this origin; later requests carry the session."""
+        offer = self.post("/v1/logins/challenge", {})
+        login = Login(
+            signer.address.lower(), self.base, as_bytes(offer["challenge"], "challenge", 32), offer["expires"]
+        )
+        signature = signer.sign(typed.digest(domain, login))
+        session = self.post("/v1/logins", {"login": typed.to_json(login), "signature": hexed(signature)})
+        self._headers = {"Authorization": f"Bearer {session['token']}"}
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            response = self._client.request(method, path, headers=self._headers, **options)
+        except httpx.HTTPError as error:
+            raise UnavailableError(f"{self.base} does not answer ({type(error).__name__})") from None
+        if response.is_success:
+            return response
+        raise _error(response)
+
+
+def _error(response: httpx.Response) -> ConsentumError:
+    try:
+        body = response.json()
+        code, detail, field = str(body["code"]), str(body["detail"]), body.get("field")
+    except (ValueError, KeyError, TypeError):
+        return UnavailableError(f"an answer of status {response.status_code} that is no problem document")
+    if code in Reason.__members__:
+        return RefusedError(Reason[code], detail)
+    kind = _BY_CODE.get(code, UnavailableError if response.status_code >= 500 else ConsentumError)
+    made = kind(detail, field=field)
+    made.code = code
+    return made
+
+
+class HttpKeyServer:
+    """A key server reached directly."""
+
+    def __init__(self, address: str, client: HttpClient) -> None:
+        self._address, self._client = address.lower(), client
+
+    @property
+    def address(self) -> str:
+        return self._address
+
+    def about(self) -> Mapping[str, Any]:
+        return dict(self._client.get("/v1/server"))
+
+    def deposit(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        return dict(self._client.post("/v1/deposits", request))
+
+    def release(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        return dict(self._client.post("/v1/releases", request))
+
+    def notice(self, notice: Mapping[str, Any]) -> Mapping[str, Any]:
+        return dict(self._client.post("/v1/notices", notice))
+
+
+class ForwardedKeyServer(HttpKeyServer):
+    """A key server that releases are asked of through the gateway, which adds the openings."""
+
+    def release(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        plain = {key: value for key, value in request.items() if key != "openings"}
+        return dict(self._client.post("/v1/releases", {"server": self._address, "request": plain}))

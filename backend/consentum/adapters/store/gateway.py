@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The GatewayStore port on SQLAlchemy. Contents are sealed (AES-256-GCM, the row's identity as associated data);
+subjects are found by a keyed tag, so a copy of the file links nothing to an address."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from consentum.adapters.store.engine import open_engine, transaction
+from consentum.crypto import typed
+from consentum.domain.cid import Cid
+from consentum.domain.messages import Consent
+from consentum.domain.records import Record
+from consentum.errors import CorruptError, NotFoundError
+from consentum.ports.gateway_store import PendingDeposit, Relayed
+
+metadata = MetaData()
+
+
+def _table(name: str, *columns: Column[Any]) -> Table:
+    return Table(name, metadata, Column("id", LargeBinary(32), primary_key=True), *columns, Column("box", LargeBinary))
+
+
+openings = _table("openings", Column("tag", LargeBinary(32), nullable=False, index=True))
+forms = _table("forms")
+relays = _table("relays", Column("state", String(8), nullable=False, index=True))
+deposits = _table("deposits", Column("acknowledged", Boolean, nullable=False, index=True))
+records = _table(
+    "records",
+    Column("deposit", LargeBinary(32), nullable=False, index=True),
+    Column("categories", BigInteger, nullable=False),
+    Column("acknowledged", Boolean, nullable=False),
+)
+
+
+class GatewayDatabase:
+    """One gateway's database file. key is 32 bytes from the key file."""
+
+    def __init__(self, path: Path, key: bytes) -> None:
+        self._engine = open_engine(path, metadata)
+        self._cipher = AESGCM(hashlib.sha256(b"consentum/gateway/box\0" + key).digest())
+        self._tag_key = hashlib.sha256(b"consentum/gateway/tag\0" + key).digest()
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # Openings and forms
+
+    def add_opening(self, commitment: bytes, consent: Consent) -> None:
+        row = {
+            "id": commitment,
+            "tag": self._tag(consent.subject),
+            "box": self._seal(commitment, typed.to_json(consent)),
+        }
+        with transaction(self._engine) as connection:
+            connection.execute(insert(openings).prefix_with("OR IGNORE"), row)
+
+    def opening(self, commitment: bytes) -> Consent:
+        return typed.from_json(Consent, self._one(openings, commitment))
+
+    def openings_of(self, subjects: Sequence[str]) -> dict[str, list[Consent]]:
+        tags = sorted({self._tag(subject) for subject in subjects})
+        query = select(openings).where(openings.c.tag.in_(bindparam("tags", expanding=True)))
+        found: dict[str, list[Consent]] = {}
+        with transaction(self._engine) as connection:
+            rows = [row for part in _parts(tags) for row in connection.execute(query, {"tags": part})]
+        for row in rows:
+            consent = typed.from_json(Consent, self._open(row.id, row.box))
+            found.setdefault(consent.subject.lower(), []).append(consent)
+        return found
+
+    def add_form(self, form: bytes, text: str) -> None:
+        with transaction(self._engine) as connection:
+            row = {"id": form, "box": self._seal(form, {"text": text})}
+            connection.execute(insert(forms).prefix_with("OR IGNORE"), row)
+
+    def form(self, form: bytes) -> str:
+        return str(self._one(forms, form)["text"])
+
+    # Messages for the chain
+
+    def enqueue(self, message: Relayed) -> Relayed:
+        plain = {"kind": message.kind, "subject": message.subject, "value": message.value}
+        box = self._seal(message.id, {**plain, "signature": message.signature.hex()})
+        with transaction(self._engine) as connection:
+            row = {"id": message.id, "state": message.state, "box": box}
+            connection.execute(insert(relays).prefix_with("OR IGNORE"), row)
+        return self.relayed(message.id)
+
+    def queued(self, limit: int) -> list[Relayed]:
+        with transaction(self._engine) as connection:
+            rows = connection.execute(select(relays).where(relays.c.state == "queued").limit(limit)).all()
+        return [self._relayed(row) for row in rows]
+
+    def mark(self, ids: Sequence[bytes], state: str) -> None:
+        with transaction(self._engine) as connection:
+            for part in _parts(list(ids)):
+                wanted = relays.c.id.in_(bindparam("ids", expanding=True))
+                connection.execute(update(relays).where(wanted).values(state=state), {"ids": part})
+
+    def relayed(self, identity: bytes) -> Relayed:
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(relays).where(relays.c.id == identity)).first()
+        if row is None:
+            raise NotFoundError("no such message", field="id")
+        return self._relayed(row)
+
+    def _relayed(self, row: Any) -> Relayed:
+        plain = self._open(row.id, row.box)
+        signature = bytes.fromhex(plain["signature"])
+        return Relayed(row.id, plain["kind"], plain["subject"], plain["value"], signature, row.state)
+
+    # Deposits and records
+
+    def add_deposit(self, deposit: PendingDeposit) -> PendingDeposit:
+        root = deposit.records_root
+        plain = {"custodian": deposit.custodian, "requests": deposit.requests, "receipts": deposit.receipts}
+        with transaction(self._engine) as connection:
+            if connection.execute(select(deposits.c.id).where(deposits.c.id == root)).first() is None:
+                box = self._seal(root, plain)
+                connection.execute(insert(deposits), {"id": root, "acknowledged": False, "box": box})
+                rows = [
+                    {
+                        "id": record.id,
+                        "deposit": root,
+                        "categories": record.categories,
+                        "acknowledged": False,
+                        "box": self._seal(record.id, _record_json(record)),
+                    }
+                    for record in deposit.records
+                ]
+                connection.execute(insert(records).prefix_with("OR IGNORE"), rows)
+        return self._deposit(root)
+
+    def add_receipt(self, records_root: bytes, server: str, receipt: Mapping[str, Any]) -> PendingDeposit:
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(deposits).where(deposits.c.id == records_root)).one()
+            plain = self._open(row.id, row.box)
+            plain["receipts"][server] = receipt
+            done = set(plain["receipts"]) == set(plain["requests"])
+            if done:  # what is acknowledged needs no shares kept for another try
+                plain["requests"] = dict.fromkeys(plain["requests"])
+            values = {"box": self._seal(row.id, plain), "acknowledged": done}
+            connection.execute(update(deposits).where(deposits.c.id == records_root).values(**values))
+            if done:
+                connection.execute(update(records).where(records.c.deposit == records_root).values(acknowledged=True))
+        return self._deposit(records_root)
+
+    def drop_deposit(self, records_root: bytes) -> None:
+        with transaction(self._engine) as connection:
+            pending = delete(deposits).where(deposits.c.id == records_root, deposits.c.acknowledged.is_(False))
+            if connection.execute(pending).rowcount:
+                connection.execute(delete(records).where(records.c.deposit == records_root))
+
+    def pending_deposits(self) -> list[PendingDeposit]:
+        with transaction(self._engine) as connection:
+            rows = connection.execute(select(deposits.c.id).where(deposits.c.acknowledged.is_(False))).all()
+        return [self._deposit(row.id) for row in rows]
+
+    def _deposit(self, root: bytes) -> PendingDeposit:
+        plain = self._one(deposits, root)
+        with transaction(self._engine) as connection:
+            rows = connection.execute(select(records).where(records.c.deposit == root)).all()
+        found = tuple(_record(self._open(row.id, row.box)) for row in rows)
+        return PendingDeposit(root, plain["custodian"], found, plain["requests"], plain["receipts"])
+
+    def records(self, categories: int) -> list[Record]:
+        outside = ~categories & ((1 << 63) - 1)
+        query = (
+            select(records)
+            .where(records.c.acknowledged.is_(True), records.c.categories.op("&")(outside) == 0)
+            .order_by(records.c.id)
+        )
+        with transaction(self._engine) as connection:
+            rows = connection.execute(query).all()
+        return [_record(self._open(row.id, row.box)) for row in rows]
+
+    def records_by_id(self, ids: Sequence[bytes]) -> dict[bytes, Record]:
+        query = select(records).where(records.c.id.in_(bindparam("ids", expanding=True)))
+        with transaction(self._engine) as connection:
+            rows = [row for part in _parts(list(ids)) for row in connection.execute(query, {"ids": part})]
+        return {row.id: _record(self._open(row.id, row.box)) for row in rows}
+
+    # Sealing
+
+    def _one(self, table: Table, identity: bytes) -> Any:
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(table).where(table.c.id == identity)).first()
+        if row is None:
+            raise NotFoundError("not here", field="id")
+        return self._open(identity, row.box)
+
+    def _tag(self, subject: str) -> bytes:
+        return hmac.digest(self._tag_key, subject.lower().encode(), "sha256")
+
+    def _seal(self, identity: bytes, plain: Mapping[str, Any]) -> bytes:
+        nonce = secrets.token_bytes(12)
+        return nonce + self._cipher.encrypt(nonce, json.dumps(plain).encode(), identity)
+
+    def _open(self, identity: bytes, box: bytes) -> Any:
+        try:
+            return json.loads(self._cipher.decrypt(box[:12], box[12:], identity))
+        except InvalidTag:
+            raise CorruptError("a row of the gateway's database does not open") from None
+
+
+def _parts(values: list[bytes], size: int = 1_000) -> list[list[bytes]]:
+    return [values[start : start + size] for start in range(0, len(values), size)]
+
+
+def _record_json(record: Record) -> dict[str, Any]:
+    return {
+        "custodian": record.custodian,
+        "subject": record.subject,
+        "categories": record.categories,
+        "cid": record.cid.raw.hex(),
+        "key_commitment": record.key_commitment.hex(),
+        "committee": record.committee.hex(),
+        "salt": record.salt.hex(),
+    }
+
+
+def _record(data: Mapping[str, Any]) -> Record:
+    return Record(
+        data["custodian"],
+        data["subject"],
+        data["categories"],
+        Cid.from_bytes(bytes.fromhex(data["cid"])),
+        bytes.fromhex(data["key_commitment"]),
+        bytes.fromhex(data["committee"]),
+        bytes.fromhex(data["salt"]),
+    )

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Deposit, the custodian's side (docs/protocol.md, D1 to D4): encrypt, store, split, seal, sign."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from eth_utils.crypto import keccak
+
+from consentum.crypto import envelope, merkle, sealing, sharing, typed
+from consentum.crypto.signing import Signer
+from consentum.crypto.typed import Domain
+from consentum.domain.messages import Deposit
+from consentum.domain.records import Record
+from consentum.errors import CorruptError, MalformedError
+from consentum.flow.wire import MAX_PAGE, DepositRequest, Enrolment, as_bytes
+from consentum.ports.chain import Block, Committee, Ledger
+from consentum.ports.peers import Depository, KeyServerPeer
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One record in the clear: whose, of which categories, and its content with name and type."""
+
+    subject: str
+    categories: int
+    header: envelope.Header
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SealingTarget:
+    """One member of a committee and the sealing key it announced."""
+
+    server: str
+    epoch: int
+    public: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A signed deposit: one request per server, in the committee's order."""
+
+    deposit: Deposit
+    records: tuple[Record, ...]
+    requests: tuple[tuple[str, DepositRequest], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"requests": {server.lower(): request.to_json() for server, request in self.requests}}
+
+
+def sealing_targets(
+    ledger: Ledger, block: Block, committee: Committee, peers: Sequence[KeyServerPeer]
+) -> list[SealingTarget]:
+    """Each member's sealing key, from the server, checked against the hash it wrote on chain.
+
+    CorruptError if a server offers another key than the chain knows: somebody is in between.
+    """
+    by_address = {peer.address.lower(): peer for peer in peers}
+    targets = []
+    for member in committee.members:
+        known = ledger.server_keys(block, member)
+        about = by_address[member.lower()].about()
+        public = as_bytes(about.get("sealingKey"), "sealingKey", sealing.PUBLIC_BYTES)
+        if about.get("epoch") != known.epoch or keccak(public) != known.sealing_key_hash:
+            raise CorruptError(f"{member} offers a sealing key that the chain does not know", field="sealingKey")
+        targets.append(SealingTarget(member, known.epoch, public))
+    return targets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Custodian:
+    """Who deposits, where to, for which committee."""
+
+    domain: Domain
+    address: str
+    signer: Signer
+    committee_id: bytes
+    committee: Committee
+    targets: Sequence[SealingTarget]
+    depository: Depository
+
+
+def prepare(custodian: Custodian, documents: Sequence[Document], enrolments: Sequence[Enrolment], now: int) -> Batch:
+    """D1 to D4 for at most 1,000 documents. The contents are stored when this returns; no server knows a share yet."""
+    if not 1 <= len(documents) <= MAX_PAGE:
+        raise MalformedError("a batch has 1 to 1,000 documents", field="documents")
+    # D1 encrypt, each record under a fresh key
+    keys = [envelope.new_key() for _ in documents]
+    sealed = [envelope.seal(key, d.header, d.content) for key, d in zip(keys, documents, strict=True)]
+    # D2 store and pin
+    cids = custodian.depository.put_all(sealed)
+    records = tuple(
+        Record(
+            custodian.address.lower(),
+            document.subject.lower(),
+            document.categories,
+            cid,
+            envelope.key_commitment(key),
+            custodian.committee_id,
+            secrets.token_bytes(32),
+        )
+        for document, key, cid in zip(documents, keys, cids, strict=True)
+    )
+    root = merkle.root_of([record.id for record in records])
+    # D3 split every key, seal each server's column in one message
+    columns = sharing.split(b"".join(keys), custodian.committee.threshold, len(custodian.committee.members))
+    # D4 sign one deposit for the batch
+    deposit = Deposit(custodian.address.lower(), custodian.committee_id, root, len(records), now)
+    signature = custodian.signer.sign(typed.digest(custodian.domain, deposit))
+    requests = []
+    for index, (target, column) in enumerate(zip(custodian.targets, columns, strict=True), start=1):
+        server = typed.address_bytes(target.server)
+        info = sealing.deposit_info(custodian.committee_id, server, index, root, target.epoch)
+        message = sealing.seal(column, target.public, info)
+        request = DepositRequest(deposit, signature, records, tuple(enrolments), target.epoch, message)
+        requests.append((target.server, request))
+    return Batch(deposit, records, tuple(requests))

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cohort: which records a job would get now, by the policy on chain, and under which opening each."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from consentum.crypto import typed
+from consentum.domain.journal import counts
+from consentum.domain.messages import Consent, Job
+from consentum.domain.records import Record
+from consentum.errors import MalformedError, NotFoundError, Reason, SignatureRefused
+from consentum.flow.gateway.gateway import Gateway
+from consentum.flow.wire import MAX_SIGNATURE, as_bytes, as_integer, as_object, hexed
+from consentum.ports.chain import Claim, Item, Roles
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A record, the opening that serves the job best (None if its subject gave none), and the policy's reason."""
+
+    record: Record
+    opening: Consent | None
+    reason: int
+
+
+def cohort(gateway: Gateway, data: object, who: str) -> dict[str, object]:
+    """{job, jobSignature, categories} to counts by reason, and for the job's runner the records, with a pseudonym per
+    patient and study. NotFoundError for anybody but the job's requester and runner."""
+    body = as_object(data, "request", "job", "jobSignature", "categories")
+    job = typed.from_json(Job, body["job"])
+    signature = as_bytes(body["jobSignature"], "jobSignature", at_most=MAX_SIGNATURE)
+    categories = as_integer(body["categories"], "categories", 1 << 63)
+    if categories == 0:
+        raise MalformedError("name at least one category", field="categories")
+    if who not in (job.requester, job.runner):
+        raise NotFoundError("no such job", field="job")
+    view = gateway.ledger.view()
+    claim = Claim(job.requester, Roles.CONTROLLER, typed.digest(gateway.domain, job), signature)
+    if not gateway.ledger.signed_by(view.latest, [claim])[0]:
+        raise SignatureRefused("the job is not signed by its requester", field="jobSignature")
+    found = choose(gateway, job, gateway.store.records(categories))
+    answer: dict[str, object] = {
+        "block": view.latest.number,
+        "of": len(found),
+        "counts": counts([candidate.reason for candidate in found]),
+    }
+    if who == job.runner:
+        answer["records"] = [
+            {
+                "record": hexed(c.record.id),
+                "pseudonym": pseudonym(gateway, job, c.record),
+                "committee": hexed(c.record.committee),
+            }
+            for c in found
+        ]
+    return answer
+
+
+def pseudonym(gateway: Gateway, job: Job, record: Record) -> str:
+    """Same patient, same pseudonym within a study; unlinkable across studies and to the address."""
+    scope = job.study if any(job.study) else typed.address_bytes(job.requester)
+    return hmac.digest(gateway.pseudonym_key, scope + typed.address_bytes(record.subject), "sha256")[:16].hex()
+
+
+def choose(gateway: Gateway, job: Job, records: Sequence[Record]) -> list[Candidate]:
+    """For each record the opening the policy allows; else the newest, so that its reason is the telling one."""
+    if not records:
+        return []
+    openings = gateway.store.openings_of(sorted({record.subject for record in records}))
+    pairs = [
+        (record, opening)
+        for record in records
+        for opening in sorted(openings.get(record.subject.lower(), []), key=lambda c: -c.signedAt)
+    ]
+    items = [Item(opening, record.categories) for record, opening in pairs]
+    reasons = gateway.ledger.review(gateway.ledger.view().latest, job, items) if items else []
+    best: dict[bytes, Candidate] = {}
+    for (record, opening), reason in zip(pairs, reasons, strict=True):
+        known = best.get(record.id)
+        if known is None or (known.reason != Reason.ALLOWED and reason == Reason.ALLOWED):
+            best[record.id] = Candidate(record, opening, reason)
+    return [best.get(record.id, Candidate(record, None, Reason.NO_CONSENT)) for record in records]

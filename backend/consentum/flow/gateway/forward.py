@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Forward: a runner's sealed requests to the key servers, with the openings attached; a custodian's deposits likewise,
+kept and retried until every server has acknowledged them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from consentum.crypto import typed
+from consentum.domain.messages import Consent
+from consentum.errors import ConsentumError, MalformedError, NotFoundError
+from consentum.flow.gateway.cohort import choose
+from consentum.flow.gateway.gateway import Gateway
+from consentum.flow.wire import DepositRequest, ReleaseRequest, as_object, hexed
+from consentum.ports.gateway_store import PendingDeposit
+
+log = logging.getLogger("consentum.gateway")
+MAX_COMMITTEE = 255
+
+
+def release(gateway: Gateway, data: object, who: str) -> Mapping[str, Any]:
+    """{server, request}: one page to one server. Openings are hints; the server believes only the chain and its vault.
+    NotFoundError for anybody but the job's runner."""
+    body = as_object(data, "request", "server", "request")
+    plain = as_object(body["request"], "request", *(key for key in ReleaseRequest.KEYS if key != "openings"))
+    nothing = [None] * len(plain["records"]) if isinstance(plain["records"], list) else []
+    request = ReleaseRequest.parse({**plain, "openings": nothing})
+    if who != request.job.runner:
+        raise NotFoundError("no such job", field="job")
+    digest = typed.digest(gateway.domain, request.release)
+    openings = gateway.remembered(digest, lambda: _openings(gateway, request))
+    hints = [None if opening is None else typed.to_json(opening) for opening in openings]
+    return gateway.peer(str(body["server"])).release({**plain, "openings": hints})
+
+
+def _openings(gateway: Gateway, request: ReleaseRequest) -> tuple[Consent | None, ...]:
+    known = gateway.store.records_by_id(request.ids)
+    chosen = choose(gateway, request.job, list(known.values()))
+    by_id = {candidate.record.id: candidate.opening for candidate in chosen}
+    return tuple(by_id.get(identity) for identity in request.ids)
+
+
+def deposit(gateway: Gateway, data: object, who: str) -> dict[str, Any]:
+    """{requests: {server: DepositRequest}}: keeps the batch, sends each server its part. Acknowledged when all have
+    answered; until then it stays pending and is retried. NotFoundError unless the custodian (or whoever may deposit
+    for it) asks; what a server refuses for good is raised, and the
+    batch is dropped."""
+    body = as_object(data, "request", "requests")
+    requests = body["requests"]
+    if not isinstance(requests, Mapping) or not 2 <= len(requests) <= MAX_COMMITTEE:
+        raise MalformedError("one request per server", field="requests")
+    parsed = {str(server).lower(): DepositRequest.parse(request) for server, request in requests.items()}
+    first = next(iter(parsed.values()))
+    if any((p.deposit, p.records) != (first.deposit, first.records) for p in parsed.values()):
+        raise MalformedError("the servers' parts are not of one deposit", field="requests")
+    if who != first.deposit.custodian:
+        raise NotFoundError("no such custodian", field="custodian")
+    pending = PendingDeposit(
+        first.deposit.recordsRoot,
+        first.deposit.custodian,
+        first.records,
+        {server: request.to_json() for server, request in parsed.items()},
+        {},
+    )
+    kept = gateway.store.add_deposit(pending)
+    return _state(push(gateway, kept))
+
+
+def push(gateway: Gateway, pending: PendingDeposit) -> PendingDeposit:
+    """Sends a pending deposit to every server that has not acknowledged it."""
+    waiting = [server for server in pending.requests if server not in pending.receipts]
+    if not waiting:
+        return pending
+
+    def send(server: str) -> tuple[str, Mapping[str, Any] | ConsentumError]:
+        try:
+            return server, gateway.peer(server).deposit(pending.requests[server])
+        except ConsentumError as error:
+            return server, error
+
+    with ThreadPoolExecutor(max_workers=len(waiting)) as pool:
+        results = list(pool.map(send, waiting))
+    final: ConsentumError | None = None
+    for server, result in results:
+        if isinstance(result, ConsentumError):
+            log.warning("a key server did not take a deposit: %s", result.code)
+            if result.code in _FINAL:
+                final = result
+        else:
+            pending = gateway.store.add_receipt(pending.records_root, server, result)
+    if final is not None:
+        gateway.store.drop_deposit(pending.records_root)
+        raise final
+    return pending
+
+
+_FINAL = {"MALFORMED", "SIGNATURE", "CORRUPT", "CONFLICT"}
+
+
+def retry_deposits(gateway: Gateway) -> None:
+    """Another try for everything pending."""
+    for pending in gateway.store.pending_deposits():
+        try:
+            push(gateway, pending)
+        except ConsentumError as error:
+            log.warning("a pending deposit is refused: %s", error.code)
+
+
+def _state(deposit_: PendingDeposit) -> dict[str, Any]:
+    return {
+        "recordsRoot": hexed(deposit_.records_root),
+        "acknowledged": deposit_.acknowledged,
+        "receipts": dict(deposit_.receipts),
+        "waiting": [server for server in deposit_.requests if server not in deposit_.receipts],
+    }

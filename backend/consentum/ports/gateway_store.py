@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a gateway keeps: openings, form texts, record metadata, pending deposits, and messages for the chain.
+
+It never holds a share, a key or a record. Everything is durable on return and encrypted at rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from consentum.domain.messages import Consent
+from consentum.domain.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Relayed:
+    """A signed message for the chain. kind: Consent, Revoke, RevokeAll or Freeze; value: commitment (0x) or time;
+    state: queued, mined or refused."""
+
+    id: bytes
+    kind: str
+    subject: str
+    value: str
+    signature: bytes
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class PendingDeposit:
+    """A deposit that not all servers have acknowledged: requests by server address, receipts so far."""
+
+    records_root: bytes
+    custodian: str
+    records: tuple[Record, ...]
+    requests: Mapping[str, Any]
+    receipts: Mapping[str, Any]
+
+    @property
+    def acknowledged(self) -> bool:
+        return set(self.receipts) == set(self.requests)
+
+
+class GatewayStore(Protocol):
+    """The gateway's database."""
+
+    def add_opening(self, commitment: bytes, consent: Consent) -> None: ...
+
+    def opening(self, commitment: bytes) -> Consent:
+        """NotFoundError if this gateway does not have it."""
+        ...
+
+    def openings_of(self, subjects: Sequence[str]) -> dict[str, list[Consent]]: ...
+
+    def add_form(self, form: bytes, text: str) -> None: ...
+
+    def form(self, form: bytes) -> str:
+        """NotFoundError if this gateway does not have it."""
+        ...
+
+    def enqueue(self, message: Relayed) -> Relayed:
+        """Keeps a message to relay; a known one is returned as it stands."""
+        ...
+
+    def queued(self, limit: int) -> list[Relayed]: ...
+
+    def mark(self, ids: Sequence[bytes], state: str) -> None: ...
+
+    def relayed(self, identity: bytes) -> Relayed:
+        """NotFoundError if there is no such message."""
+        ...
+
+    def add_deposit(self, deposit: PendingDeposit) -> PendingDeposit:
+        """Keeps a deposit; a known one is returned with the receipts it has."""
+        ...
+
+    def add_receipt(self, records_root: bytes, server: str, receipt: Mapping[str, Any]) -> PendingDeposit: ...
+
+    def drop_deposit(self, records_root: bytes) -> None:
+        """Forgets a deposit that was refused for good; an acknowledged one stays."""
+        ...
+
+    def pending_deposits(self) -> list[PendingDeposit]: ...
+
+    def records(self, categories: int) -> list[Record]:
+        """Acknowledged records all of whose categories are in the mask, in the order of their ids."""
+        ...
+
+    def records_by_id(self, ids: Sequence[bytes]) -> dict[bytes, Record]: ...

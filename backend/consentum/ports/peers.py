@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the flows need from other processes of Consentum. UnavailableError when one does not answer in time; what a peer
+refuses comes back as the same error it raised there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from consentum.domain.cid import Cid
+
+
+class KeyServerPeer(Protocol):
+    """One key server, directly or through the gateway. Bodies and answers are JSON objects of flow.wire."""
+
+    @property
+    def address(self) -> str: ...
+
+    def about(self) -> Mapping[str, Any]:
+        """/v1/server: address and sealing key."""
+        ...
+
+    def deposit(self, request: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+    def release(self, request: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+    def notice(self, notice: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+
+class Depository(Protocol):
+    """Where a custodian puts sealed records, and a runner gets them."""
+
+    def put_all(self, contents: Sequence[bytes]) -> list[Cid]:
+        """Stores and pins each content as one file; CIDs in order, computed here before anything is sent."""
+        ...
+
+    def get_all(self, cids: Sequence[Cid]) -> dict[Cid, bytes]:
+        """The contents, every block verified. CorruptError names what is not what its CID says."""
+        ...

@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway over HTTP: consents, revocations, forms, content, deposits, cohorts, releases."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from eth_utils.crypto import keccak
+from fastapi import Depends, FastAPI, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import Response
+
+from consentum.crypto import typed
+from consentum.domain.cid import Cid
+from consentum.errors import MalformedError, NotFoundError
+from consentum.flow.gateway import cohort, forward, relay
+from consentum.flow.wire import as_bytes, as_list, as_object, hexed
+from consentum.ports.chain import Roles
+from consentum.services.http import Body, health_routes, login_routes, new_app, signed_in
+from consentum.wiring.gateway import GatewayProcess
+
+MAX_FORM_CHARACTERS = 200_000
+
+
+def create_app(process: GatewayProcess) -> FastAPI:
+    """The application of one gateway; its background work lives as long as the application."""
+    app = new_app("Consentum gateway", process.settings.max_body_bytes)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        process.start()
+        yield
+        process.stop()
+
+    app.router.lifespan_context = lifespan
+    app.include_router(health_routes(process.why_not_ready))
+    app.include_router(login_routes(process.desk))
+    _patient_routes(app, process)
+    _form_routes(app, process)
+    _content_routes(app, process)
+    _job_routes(app, process)
+    return app
+
+
+def _patient_routes(app: FastAPI, process: GatewayProcess) -> None:
+    gateway = process.gateway
+    who_ = Annotated[str, Depends(signed_in(process.desk))]
+
+    @app.get("/v1/deployment")
+    def deployment() -> dict[str, Any]:
+        """The chain and the contracts this gateway works with, and the key servers it forwards to."""
+        return {**asdict(process.deployment), "key_servers": list(process.settings.key_servers)}
+
+    @app.post("/v1/consents")
+    def grant(body: Body) -> dict[str, Any]:
+        """{consent, signature}: keeps the opening and puts the grant on chain."""
+        return relay.grant(gateway, body)
+
+    @app.post("/v1/revocations")
+    def revoke(body: Body) -> dict[str, Any]:
+        """{kind, message, signature}: to every key server at once, and on chain."""
+        return relay.revoke(gateway, body)
+
+    @app.get("/v1/consents")
+    def consents(who: who_, subject: str) -> dict[str, Any]:
+        """A subject's consents with their state on chain, to herself and her delegates."""
+        block = gateway.ledger.view().latest
+        if not gateway.ledger.may_act(block, subject, Roles.CONSENT | Roles.GUARDIAN, who):
+            raise NotFoundError("no such subject", field="subject")
+        found = gateway.store.openings_of([subject]).get(subject.lower(), [])
+        pairs = [(subject, typed.struct_hash(consent)) for consent in found]
+        standings = gateway.ledger.standings(block, pairs)
+        rows = zip(found, pairs, standings, strict=True)
+        return {
+            "consents": [
+                {"consent": typed.to_json(c), "commitment": hexed(h), "standing": asdict(s)} for c, (_, h), s in rows
+            ]
+        }
+
+
+def _form_routes(app: FastAPI, process: GatewayProcess) -> None:
+    store = process.gateway.store
+
+    @app.post("/v1/forms")
+    def add_form(body: Body, _: Annotated[str, Depends(signed_in(process.desk))]) -> dict[str, str]:
+        """{text}: keeps a form's text; its keccak256 is the hash that studies and consents name."""
+        text = as_object(body, "request", "text")["text"]
+        if not isinstance(text, str) or not 0 < len(text) <= MAX_FORM_CHARACTERS:
+            raise MalformedError(f"a form has 1 to {MAX_FORM_CHARACTERS} characters", field="text")
+        form = keccak(text.encode())
+        store.add_form(form, text)
+        return {"form": hexed(form)}
+
+    @app.get("/v1/forms/{form}")
+    def form(form: str) -> dict[str, str]:
+        """The exact text behind a form's hash."""
+        return {"form": form, "text": store.form(as_bytes(form, "form", 32))}
+
+
+def _content_routes(app: FastAPI, process: GatewayProcess) -> None:
+    content = process.content
+
+    @app.post("/v1/content")
+    async def put_content(request: Request, _: Annotated[str, Depends(signed_in(process.desk))]) -> dict[str, Any]:
+        """A CAR of sealed records; every block is verified, all or nothing."""
+        body = io.BytesIO(await request.body())
+        roots = await run_in_threadpool(content.put_car, body)
+        return {"roots": [str(root) for root in roots]}
+
+    @app.post("/v1/content/car")
+    def get_content(body: Body) -> Response:
+        """{cids} to one CAR. Contents are sealed and named by their hash, so anybody may have them."""
+        texts = as_list(as_object(body, "request", "cids")["cids"], "cids", str)
+        sink = io.BytesIO()
+        content.export_car([Cid.parse(text) for text in dict.fromkeys(texts)], sink)
+        return Response(sink.getvalue(), media_type="application/vnd.ipld.car")
+
+
+def _job_routes(app: FastAPI, process: GatewayProcess) -> None:
+    gateway = process.gateway
+    who_ = Annotated[str, Depends(signed_in(process.desk))]
+
+    @app.post("/v1/deposits")
+    def deposit(body: Body, who: who_) -> dict[str, Any]:
+        """{requests}: a custodian's batch, one part per key server."""
+        return forward.deposit(gateway, body, who)
+
+    @app.post("/v1/cohorts")
+    def cohort_(body: Body, who: who_) -> dict[str, Any]:
+        """{job, jobSignature, categories}: what the job would get now; the records only for its runner."""
+        return cohort.cohort(gateway, body, who)
+
+    @app.post("/v1/releases")
+    def release(body: Body, who: who_) -> dict[str, Any]:
+        """{server, request}: one page to one key server, openings attached."""
+        return dict(forward.release(gateway, body, who))
