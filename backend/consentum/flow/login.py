@@ -16,8 +16,9 @@ from typing import Any
 from consentum.crypto import typed
 from consentum.crypto.typed import Domain
 from consentum.domain.messages import Login
+from consentum.domain.parsing import as_bytes, as_object, hexed
 from consentum.errors import MalformedError, SignatureRefused
-from consentum.flow.wire import MAX_SIGNATURE, as_bytes, as_object, hexed
+from consentum.flow.wire import MAX_SIGNATURE
 from consentum.ports.chain import Claim, Ledger, Roles
 
 CHALLENGE_SECONDS = 300

@@ -7,64 +7,21 @@ nobody behind has to check again. Openings stay what they are: unsigned hints.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from eth_utils.crypto import keccak
 
 from consentum.crypto import merkle, sealing, typed
 from consentum.domain.cid import Cid
 from consentum.domain.messages import Consent, Deposit, Enrol, Freeze, Job, Message, Release, Revoke, RevokeAll
+from consentum.domain.parsing import MAX_ITEMS, as_bytes, as_integer, as_list, as_object, hexed
 from consentum.domain.records import Record
-from consentum.errors import ConsentumError, MalformedError
+from consentum.errors import MalformedError
 
-MAX_PAGE = 1_000
+MAX_PAGE = MAX_ITEMS
 MAX_SIGNATURE = 4_096
-T = TypeVar("T")
-
-
-def as_object(value: object, what: str, *keys: str) -> Mapping[str, Any]:
-    """A mapping with exactly these keys; MalformedError names the first that is missing or too many."""
-    if not isinstance(value, Mapping):
-        raise MalformedError(f"{what} is not an object", field=what)
-    for key in keys:
-        if key not in value:
-            raise MalformedError("missing field", field=key)
-    for key in value:
-        if key not in keys:
-            raise MalformedError("unknown field", field=str(key)[:64])
-    return value
-
-
-def as_bytes(value: object, what: str, length: int | None = None, at_most: int = 1 << 24) -> bytes:
-    """0x text to bytes of that length."""
-    if not isinstance(value, str) or not value.startswith("0x"):
-        raise MalformedError(f"{what} is not 0x text", field=what)
-    try:
-        raw = bytes.fromhex(value[2:])
-    except ValueError:
-        raise MalformedError(f"{what} is not 0x text", field=what) from None
-    if (length is not None and len(raw) != length) or len(raw) > at_most:
-        raise MalformedError(f"{what} has the wrong length", field=what)
-    return raw
-
-
-def as_list(value: object, what: str, parse: Callable[[Any], T], at_most: int = MAX_PAGE) -> tuple[T, ...]:
-    """A list of 1 to `at_most` parsed items."""
-    if not isinstance(value, list) or not 1 <= len(value) <= at_most:
-        raise MalformedError(f"{what} is not a list of 1 to {at_most}", field=what)
-    return tuple(parse(item) for item in value)
-
-
-def as_integer(value: object, what: str, below: int) -> int:
-    if type(value) is not int or not 0 <= value < below:
-        raise MalformedError(f"{what} is not a number in range", field=what)
-    return value
-
-
-def hexed(raw: bytes) -> str:
-    return "0x" + raw.hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,14 +215,3 @@ class Answer:
 
     def to_json(self) -> dict[str, Any]:
         return {"receipt": dict(self.receipt), "signature": hexed(self.signature), "sealed": hexed(self.sealed)}
-
-
-def parsed(parse: Callable[[object], T], data: Sequence[object]) -> list[T | ConsentumError]:
-    """Each item parsed, or the error it gives: one bad item does not hide the others."""
-    results: list[T | ConsentumError] = []
-    for item in data:
-        try:
-            results.append(parse(item))
-        except ConsentumError as error:
-            results.append(error)
-    return results

@@ -12,10 +12,11 @@ from consentum.adapters.peers.http import HttpClient
 from consentum.crypto import envelope, merkle, typed
 from consentum.domain.messages import Job
 from consentum.domain.package import JobPackage
+from consentum.domain.parsing import as_bytes, hexed
 from consentum.errors import ConsentumError
 from consentum.flow.client.collect import Collected, Key, collect
 from consentum.flow.client.receipts import total
-from consentum.flow.wire import MAX_PAGE, as_bytes, hexed
+from consentum.flow.wire import MAX_PAGE
 from consentum.jobs.dataset import JobRecord
 from consentum.jobs.run import run
 from consentum.wiring.runner import RunnerProcess

@@ -12,6 +12,7 @@ from typing import Any
 from eth_account import Account
 from web3 import Web3
 from web3.providers.rpc import HTTPProvider
+from web3.types import Nonce
 from web3.utils.address import get_create_address
 
 from consentum.adapters.chain.artifacts import artifact
@@ -140,7 +141,7 @@ class _Deployer:
         )
         signed = self._account.sign_transaction(transaction)
         self._sent.append((name, self._w3.eth.send_raw_transaction(signed.raw_transaction)))
-        where = get_create_address(self._account.address, self._nonce)
+        where = get_create_address(self._account.address, Nonce(self._nonce))
         self._nonce += 1
         return str(where)
 

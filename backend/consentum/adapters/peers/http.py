@@ -13,8 +13,8 @@ from consentum.crypto import typed
 from consentum.crypto.signing import Signer
 from consentum.crypto.typed import Domain
 from consentum.domain.messages import Login
+from consentum.domain.parsing import as_bytes, hexed
 from consentum.errors import ConsentumError, Reason, RefusedError, UnavailableError
-from consentum.flow.wire import as_bytes, hexed
 
 _BY_CODE: dict[str, type[ConsentumError]] = {
     kind.code: kind

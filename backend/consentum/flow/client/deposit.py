@@ -14,9 +14,10 @@ from consentum.crypto import envelope, merkle, sealing, sharing, typed
 from consentum.crypto.signing import Signer
 from consentum.crypto.typed import Domain
 from consentum.domain.messages import Deposit
+from consentum.domain.parsing import as_bytes
 from consentum.domain.records import Record
 from consentum.errors import CorruptError, MalformedError
-from consentum.flow.wire import MAX_PAGE, DepositRequest, Enrolment, as_bytes
+from consentum.flow.wire import MAX_PAGE, DepositRequest, Enrolment
 from consentum.ports.chain import Block, Committee, Ledger
 from consentum.ports.peers import Depository, KeyServerPeer
 

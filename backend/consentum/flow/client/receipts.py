@@ -11,8 +11,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from consentum.domain.journal import RECEIPT_CONTEXT, allowed_positions, canonical
+from consentum.domain.parsing import as_bytes, hexed
 from consentum.errors import CorruptError, MalformedError, Reason
-from consentum.flow.wire import as_bytes, hexed
 
 
 def verify_signature(public: bytes, context: bytes, receipt: Mapping[str, Any], signature: bytes) -> None:

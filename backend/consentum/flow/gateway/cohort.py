@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from consentum.crypto import typed
 from consentum.domain.journal import counts
 from consentum.domain.messages import Consent, Job
+from consentum.domain.parsing import as_bytes, as_integer, as_object, hexed
 from consentum.domain.records import Record
 from consentum.errors import MalformedError, NotFoundError, Reason, SignatureRefused
 from consentum.flow.gateway.gateway import Gateway
-from consentum.flow.wire import MAX_SIGNATURE, as_bytes, as_integer, as_object, hexed
+from consentum.flow.wire import MAX_SIGNATURE
 from consentum.ports.chain import Claim, Item, Roles
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from consentum.crypto import typed
 from consentum.domain.messages import Consent
+from consentum.domain.parsing import as_object, hexed
 from consentum.errors import ConsentumError, MalformedError, NotFoundError
 from consentum.flow.gateway.cohort import choose
 from consentum.flow.gateway.gateway import Gateway
-from consentum.flow.wire import DepositRequest, ReleaseRequest, as_object, hexed
+from consentum.flow.wire import DepositRequest, ReleaseRequest
 from consentum.ports.gateway_store import PendingDeposit
 
 log = logging.getLogger("consentum.gateway")

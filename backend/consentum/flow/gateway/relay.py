@@ -15,9 +15,10 @@ from eth_utils.crypto import keccak
 
 from consentum.crypto import typed
 from consentum.domain.messages import Consent, Freeze, Revoke, RevokeAll
+from consentum.domain.parsing import as_bytes, as_object, hexed
 from consentum.errors import ConsentumError, SignatureRefused
 from consentum.flow.gateway.gateway import Gateway
-from consentum.flow.wire import MAX_SIGNATURE, Notice, as_bytes, as_object, hexed
+from consentum.flow.wire import MAX_SIGNATURE, Notice
 from consentum.ports.chain import Claim, Roles
 from consentum.ports.gateway_store import Relayed
 from consentum.ports.transactions import Call

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from consentum.crypto import sealing, typed
+from consentum.domain.parsing import hexed
 from consentum.errors import (
     CorruptError,
     MalformedError,
@@ -16,7 +17,7 @@ from consentum.errors import (
     UnavailableError,
 )
 from consentum.flow.keyserver.server import KeyServer
-from consentum.flow.wire import DepositRequest, hexed
+from consentum.flow.wire import DepositRequest
 from consentum.ports.chain import Claim, Roles, View
 from consentum.ports.server_store import VaultRow
 

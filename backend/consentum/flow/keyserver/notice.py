@@ -8,9 +8,10 @@ from typing import Any
 
 from consentum.crypto import typed
 from consentum.domain.messages import Freeze, Revoke, RevokeAll
+from consentum.domain.parsing import hexed
 from consentum.errors import MalformedError, RefusedError, SignatureRefused, UnavailableError
 from consentum.flow.keyserver.server import KeyServer
-from consentum.flow.wire import Notice, hexed
+from consentum.flow.wire import Notice
 from consentum.ports.chain import Claim, Roles, View
 from consentum.ports.server_store import NoticeRow
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from consentum.crypto import sealing, typed
 from consentum.domain.journal import RECEIPT_CONTEXT, Entry, bitmap, counts
 from consentum.domain.messages import Consent
+from consentum.domain.parsing import hexed
 from consentum.domain.records import Record
 from consentum.errors import MalformedError, NotFoundError, Reason, RefusedError, UnavailableError
 from consentum.flow.keyserver.notice import judge_pending
 from consentum.flow.keyserver.server import KeyServer
-from consentum.flow.wire import Answer, ReleaseRequest, hexed
+from consentum.flow.wire import Answer, ReleaseRequest
 from consentum.ports.chain import Block, Item, Question, View
 from consentum.ports.server_store import Committed, Debit, Decision, NoticeRow, ReleaseKey
 

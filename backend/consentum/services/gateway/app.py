@@ -16,9 +16,9 @@ from fastapi.responses import Response
 
 from consentum.crypto import typed
 from consentum.domain.cid import Cid
+from consentum.domain.parsing import as_bytes, as_list, as_object, hexed
 from consentum.errors import MalformedError, NotFoundError
 from consentum.flow.gateway import cohort, forward, relay
-from consentum.flow.wire import as_bytes, as_list, as_object, hexed
 from consentum.ports.chain import Roles
 from consentum.services.http import Body, health_routes, login_routes, new_app, signed_in
 from consentum.wiring.gateway import GatewayProcess

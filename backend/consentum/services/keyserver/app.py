@@ -11,9 +11,10 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI
 from fastapi.responses import PlainTextResponse
 
+from consentum.domain.parsing import hexed
 from consentum.errors import NotFoundError
 from consentum.flow.keyserver import anchor, deposit, notice, release
-from consentum.flow.wire import DepositRequest, Notice, ReleaseRequest, hexed
+from consentum.flow.wire import DepositRequest, Notice, ReleaseRequest
 from consentum.ports.chain import Roles
 from consentum.services.http import Body, health_routes, login_routes, new_app, signed_in
 from consentum.wiring.keyserver import KeyServerProcess

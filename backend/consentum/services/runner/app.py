@@ -16,8 +16,9 @@ from fastapi import Depends, FastAPI
 from consentum.crypto import typed
 from consentum.domain.messages import Job
 from consentum.domain.package import JobPackage
+from consentum.domain.parsing import as_bytes, as_integer, as_object, hexed
 from consentum.errors import MalformedError, NotFoundError, Reason, RefusedError, SignatureRefused
-from consentum.flow.wire import MAX_SIGNATURE, as_bytes, as_integer, as_object, hexed
+from consentum.flow.wire import MAX_SIGNATURE
 from consentum.jobs.work import JobState, work
 from consentum.ports.chain import Claim, Roles
 from consentum.services.http import Body, health_routes, login_routes, new_app, signed_in

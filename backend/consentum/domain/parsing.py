@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small steps from untrusted JSON to values: each gives the value or a MalformedError that names the field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from consentum.errors import MalformedError
+
+MAX_ITEMS = 1_000
+T = TypeVar("T")
+
+
+def as_object(value: object, what: str, *keys: str) -> Mapping[str, Any]:
+    """A mapping with exactly these keys; MalformedError names the first that is missing or too many."""
+    if not isinstance(value, Mapping):
+        raise MalformedError(f"{what} is not an object", field=what)
+    for key in keys:
+        if key not in value:
+            raise MalformedError("missing field", field=key)
+    for key in value:
+        if key not in keys:
+            raise MalformedError("unknown field", field=str(key)[:64])
+    return value
+
+
+def as_bytes(value: object, what: str, length: int | None = None, at_most: int = 1 << 24) -> bytes:
+    """0x text to bytes of that length."""
+    if not isinstance(value, str) or not value.startswith("0x"):
+        raise MalformedError(f"{what} is not 0x text", field=what)
+    try:
+        raw = bytes.fromhex(value[2:])
+    except ValueError:
+        raise MalformedError(f"{what} is not 0x text", field=what) from None
+    if (length is not None and len(raw) != length) or len(raw) > at_most:
+        raise MalformedError(f"{what} has the wrong length", field=what)
+    return raw
+
+
+def as_list(value: object, what: str, parse: Callable[[Any], T], at_most: int = MAX_ITEMS) -> tuple[T, ...]:
+    """A list of 1 to `at_most` parsed items."""
+    if not isinstance(value, list) or not 1 <= len(value) <= at_most:
+        raise MalformedError(f"{what} is not a list of 1 to {at_most}", field=what)
+    return tuple(parse(item) for item in value)
+
+
+def as_integer(value: object, what: str, below: int) -> int:
+    if type(value) is not int or not 0 <= value < below:
+        raise MalformedError(f"{what} is not a number in range", field=what)
+    return value
+
+
+def hexed(raw: bytes) -> str:
+    return "0x" + raw.hex()
