@@ -19,9 +19,7 @@ contract DidErc1056Test is BaseTest {
     }
 
     function test_TheEventsHaveTheTopicsOfErc1056() public pure {
-        assertEq(
-            IDidRegistry.DIDOwnerChanged.selector, keccak256("DIDOwnerChanged(address,address,uint256)"), "owner"
-        );
+        assertEq(IDidRegistry.DIDOwnerChanged.selector, keccak256("DIDOwnerChanged(address,address,uint256)"), "owner");
         assertEq(
             IDidRegistry.DIDDelegateChanged.selector,
             keccak256("DIDDelegateChanged(address,bytes32,address,uint256,uint256)"),

@@ -173,4 +173,13 @@ contract DidOwnerTest is BaseTest {
         try did.finalizeOwner(alice.id) {} catch {}
         assertEq(did.identityOwner(alice.id), alice.id, "a frozen identity changed hands");
     }
+
+    /// @dev The same: if a freeze only paused it, thief and victim would race when the freeze ends.
+    function test_AnOwnerChangeThatAFreezeInterruptedHasToBeginAnew() public {
+        _propose(alice, alice.id, mallory.id);
+        _freeze(alice, alice.id, _now() + 30 days);
+        vm.warp(block.timestamp + 31 days);
+        try did.finalizeOwner(alice.id) {} catch {}
+        assertEq(did.identityOwner(alice.id), alice.id, "the interrupted change went through");
+    }
 }

@@ -140,9 +140,7 @@ contract DidRecoveryTest is BaseTest {
     }
 
     function test_AnExpiredOrRevokedFriendNoLongerVotes() public {
-        did.revokeDelegate(
-            alice.id, "recovery", friends[0].id, _dropSig(alice, alice.id, "recovery", friends[0].id)
-        );
+        did.revokeDelegate(alice.id, "recovery", friends[0].id, _dropSig(alice, alice.id, "recovery", friends[0].id));
         IDidRegistry.Vote[] memory votes = _votes(0, 1);
         vm.expectRevert(IDidRegistry.BadSignature.selector);
         did.recoverOwner(alice.id, rescued, votes);

@@ -66,7 +66,7 @@ contract PolicyItemTest is PolicyTest {
         item.consent.signedAt = _now() + 1;
         _give();
         _assertReason(Reason.CUT_OFF);
-        vm.warp(block.timestamp + 1 days);
+        vm.warp(block.timestamp + 30 minutes);
         _assertReason(Reason.CUT_OFF);
     }
 

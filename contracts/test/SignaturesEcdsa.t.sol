@@ -33,6 +33,20 @@ contract SignaturesEcdsaTest is BaseTest {
         }
     }
 
+    /// @dev EIP-2098 has no room for most high s; for the few that fit, a key is made up by recovery.
+    function test_AHighSThatFitsIntoTwoHundredFiftyFiveBitsIsRefused() public view {
+        (, bytes32 r,) = vm.sign(alice.key, DIGEST);
+        uint256 half = K1_ORDER / 2;
+        uint256[3] memory high = [half + 1, half + 2, type(uint256).max >> 1];
+        for (uint256 i; i < 3; ++i) {
+            address signer = ecrecover(DIGEST, 28, r, bytes32(high[i]));
+            assertTrue(signer != address(0), "valid as such");
+            assertFalse(_accepts(signer, abi.encodePacked(uint8(0), r, high[i] | 1 << 255)), "high s");
+            uint256 low = K1_ORDER - high[i];
+            assertTrue(_accepts(signer, abi.encodePacked(uint8(0), r, low)), "its low twin");
+        }
+    }
+
     function test_TheOtherRecoveryBitIsRefused() public view {
         bytes memory signature = _sign(alice, DIGEST);
         signature[33] ^= 0x80;
@@ -94,7 +108,7 @@ contract SignaturesEcdsaTest is BaseTest {
         assertFalse(did.isSignedBy(alice.id, 0xfd, DIGEST, signature));
     }
 
-    /// @dev forge-config: default.fuzz.runs = 2048
+    /// forge-config: default.fuzz.runs = 2048
     function testFuzz_RandomBytesAreNobodysSignatureAndNeverRevert(uint8 kind, bytes32 digest, bytes calldata body)
         public
         view

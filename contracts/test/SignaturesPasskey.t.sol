@@ -130,7 +130,7 @@ contract SignaturesPasskeyTest is BaseTest {
         assertFalse(_accepts(signature));
     }
 
-    /// @dev forge-config: default.fuzz.runs = 128
+    /// forge-config: default.fuzz.runs = 128
     function testFuzz_AChangedPasskeySignatureIsRefused(uint256 place, uint8 mask) public view {
         vm.assume(mask != 0);
         bytes memory signature = _sign(dora, DIGEST);

@@ -121,9 +121,7 @@ contract StudyLeadTest is StudyTest {
         bytes memory signature = _amendSig(lead, id, 2, bad, _forms(FORM));
         vm.expectRevert(IStudyRegistry.BadTerms.selector);
         studies.amend(id, bad, _forms(FORM), signature);
-        vm.expectRevert(
-            abi.encodeWithSelector(IStudyRegistry.WrongStatus.selector, IStudyRegistry.Status.None)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IStudyRegistry.WrongStatus.selector, IStudyRegistry.Status.None));
         studies.amend("nothing", _terms(), _forms(FORM), signature);
     }
 
@@ -131,9 +129,7 @@ contract StudyLeadTest is StudyTest {
         bytes32 id = _openStudy(_terms());
         _close(id);
         bytes memory signature = _amendSig(lead, id, 2, _terms(), _forms(FORM));
-        vm.expectRevert(
-            abi.encodeWithSelector(IStudyRegistry.WrongStatus.selector, IStudyRegistry.Status.Closed)
-        );
+        vm.expectRevert(abi.encodeWithSelector(IStudyRegistry.WrongStatus.selector, IStudyRegistry.Status.Closed));
         studies.amend(id, _terms(), _forms(FORM), signature);
     }
 
@@ -178,8 +174,7 @@ contract StudyLeadTest is StudyTest {
         studies.withdraw(id, _withdrawSig(lead, id));
         assertFalse(studies.isOpen(id));
         bytes memory again = _withdrawSig(lead, id);
-        bytes memory closed =
-            abi.encodeWithSelector(IStudyRegistry.WrongStatus.selector, IStudyRegistry.Status.Closed);
+        bytes memory closed = abi.encodeWithSelector(IStudyRegistry.WrongStatus.selector, IStudyRegistry.Status.Closed);
         vm.expectRevert(closed);
         studies.withdraw(id, again);
         IStudyRegistry.Vote[] memory votes = _votes(_approveHash(id, 1, _now() + 1));

@@ -144,8 +144,9 @@ def new_app(title: str, limit: int) -> FastAPI:
     return app
 
 
-def login_routes(desk: LoginDesk) -> APIRouter:
-    """POST /v1/logins/challenge, then POST /v1/logins."""
+def add_login(app: FastAPI, desk: LoginDesk) -> None:
+    """POST /v1/logins/challenge, then POST /v1/logins; sessions are for SignedIn."""
+    app.state.desk = desk
     router = APIRouter(prefix="/v1/logins", tags=["sign-in"])
 
     @router.post("/challenge")
@@ -158,16 +159,17 @@ def login_routes(desk: LoginDesk) -> APIRouter:
         """{login, signature} to {token, expires}."""
         return desk.open(body)
 
-    return router
+    app.include_router(router)
 
 
-def signed_in(desk: LoginDesk) -> Callable[..., str]:
-    """A dependency: the address of whoever signed in."""
+def _who(request: Request, authorization: Annotated[str | None, Header()] = None) -> str:
+    desk = request.app.state.desk
+    assert isinstance(desk, LoginDesk)
+    return desk.who(bearer(authorization))
 
-    def who(authorization: Annotated[str | None, Header()] = None) -> str:
-        return desk.who(bearer(authorization))
 
-    return who
+SignedIn = Annotated[str, Depends(_who)]
+"""A parameter: the address of whoever signed in at this application's desk."""
 
 
 def health_routes(why_not: Callable[[], dict[str, str]]) -> APIRouter:

@@ -58,9 +58,8 @@ abstract contract BaseTest is Signing {
         returns (bytes memory)
     {
         uint256 nonce = did.nonce(identity);
-        return _didSign(
-            by, keccak256(abi.encode(Types.ADD_DELEGATE_TYPEHASH, identity, kind, delegate, validity, nonce))
-        );
+        return
+            _didSign(by, keccak256(abi.encode(Types.ADD_DELEGATE_TYPEHASH, identity, kind, delegate, validity, nonce)));
     }
 
     function _addDelegate(Actor memory by, bytes32 kind, address delegate) internal {
@@ -78,19 +77,14 @@ abstract contract BaseTest is Signing {
     }
 
     function _proposeOwnerSig(Actor memory by, address identity, address owner) internal view returns (bytes memory) {
-        return
-            _didSign(by, keccak256(abi.encode(Types.PROPOSE_OWNER_TYPEHASH, identity, owner, did.nonce(identity))));
+        return _didSign(by, keccak256(abi.encode(Types.PROPOSE_OWNER_TYPEHASH, identity, owner, did.nonce(identity))));
     }
 
     function _cancelOwnerSig(Actor memory by, address identity) internal view returns (bytes memory) {
         return _didSign(by, keccak256(abi.encode(Types.CANCEL_OWNER_TYPEHASH, identity, did.nonce(identity))));
     }
 
-    function _setRecoverySig(Actor memory by, address identity, uint8 threshold)
-        internal
-        view
-        returns (bytes memory)
-    {
+    function _setRecoverySig(Actor memory by, address identity, uint8 threshold) internal view returns (bytes memory) {
         return
             _didSign(by, keccak256(abi.encode(Types.SET_RECOVERY_TYPEHASH, identity, threshold, did.nonce(identity))));
     }

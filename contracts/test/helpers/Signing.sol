@@ -90,8 +90,7 @@ abstract contract Signing is Test {
         (bytes32 r, bytes32 s) = vm.signP256(key, message);
         if (uint256(s) > P256_ORDER / 2 != c.highS) s = bytes32(P256_ORDER - uint256(s));
         (uint256 x, uint256 y) = vm.publicKeyP256(key);
-        return
-            abi.encodePacked(uint8(1), x, y, r, s, uint16(authenticatorData.length), authenticatorData, clientData);
+        return abi.encodePacked(uint8(1), x, y, r, s, uint16(authenticatorData.length), authenticatorData, clientData);
     }
 
     /// @dev Type 2: the contract that is asked, and what it is shown.

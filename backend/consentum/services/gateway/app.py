@@ -7,10 +7,10 @@ import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
 from eth_utils.crypto import keccak
-from fastapi import Depends, FastAPI, Request
+from fastapi import FastAPI, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
@@ -20,7 +20,7 @@ from consentum.domain.parsing import as_bytes, as_list, as_object, hexed
 from consentum.errors import MalformedError, NotFoundError
 from consentum.flow.gateway import cohort, forward, relay
 from consentum.ports.chain import Roles
-from consentum.services.http import Body, health_routes, login_routes, new_app, signed_in
+from consentum.services.http import Body, SignedIn, add_login, health_routes, new_app
 from consentum.wiring.gateway import GatewayProcess
 
 MAX_FORM_CHARACTERS = 200_000
@@ -38,7 +38,7 @@ def create_app(process: GatewayProcess) -> FastAPI:
 
     app.router.lifespan_context = lifespan
     app.include_router(health_routes(process.why_not_ready))
-    app.include_router(login_routes(process.desk))
+    add_login(app, process.desk)
     _patient_routes(app, process)
     _form_routes(app, process)
     _content_routes(app, process)
@@ -48,7 +48,6 @@ def create_app(process: GatewayProcess) -> FastAPI:
 
 def _patient_routes(app: FastAPI, process: GatewayProcess) -> None:
     gateway = process.gateway
-    who_ = Annotated[str, Depends(signed_in(process.desk))]
 
     @app.get("/v1/deployment")
     def deployment() -> dict[str, Any]:
@@ -66,7 +65,7 @@ def _patient_routes(app: FastAPI, process: GatewayProcess) -> None:
         return relay.revoke(gateway, body)
 
     @app.get("/v1/consents")
-    def consents(who: who_, subject: str) -> dict[str, Any]:
+    def consents(who: SignedIn, subject: str) -> dict[str, Any]:
         """A subject's consents with their state on chain, to herself and her delegates."""
         block = gateway.ledger.view().latest
         if not gateway.ledger.may_act(block, subject, Roles.CONSENT | Roles.GUARDIAN, who):
@@ -86,7 +85,7 @@ def _form_routes(app: FastAPI, process: GatewayProcess) -> None:
     store = process.gateway.store
 
     @app.post("/v1/forms")
-    def add_form(body: Body, _: Annotated[str, Depends(signed_in(process.desk))]) -> dict[str, str]:
+    def add_form(body: Body, _: SignedIn) -> dict[str, str]:
         """{text}: keeps a form's text; its keccak256 is the hash that studies and consents name."""
         text = as_object(body, "request", "text")["text"]
         if not isinstance(text, str) or not 0 < len(text) <= MAX_FORM_CHARACTERS:
@@ -105,7 +104,7 @@ def _content_routes(app: FastAPI, process: GatewayProcess) -> None:
     content = process.content
 
     @app.post("/v1/content")
-    async def put_content(request: Request, _: Annotated[str, Depends(signed_in(process.desk))]) -> dict[str, Any]:
+    async def put_content(request: Request, _: SignedIn) -> dict[str, Any]:
         """A CAR of sealed records; every block is verified, all or nothing."""
         body = io.BytesIO(await request.body())
         roots = await run_in_threadpool(content.put_car, body)
@@ -122,19 +121,18 @@ def _content_routes(app: FastAPI, process: GatewayProcess) -> None:
 
 def _job_routes(app: FastAPI, process: GatewayProcess) -> None:
     gateway = process.gateway
-    who_ = Annotated[str, Depends(signed_in(process.desk))]
 
     @app.post("/v1/deposits")
-    def deposit(body: Body, who: who_) -> dict[str, Any]:
+    def deposit(body: Body, who: SignedIn) -> dict[str, Any]:
         """{requests}: a custodian's batch, one part per key server."""
         return forward.deposit(gateway, body, who)
 
     @app.post("/v1/cohorts")
-    def cohort_(body: Body, who: who_) -> dict[str, Any]:
+    def cohort_(body: Body, who: SignedIn) -> dict[str, Any]:
         """{job, jobSignature, categories}: what the job would get now; the records only for its runner."""
         return cohort.cohort(gateway, body, who)
 
     @app.post("/v1/releases")
-    def release(body: Body, who: who_) -> dict[str, Any]:
+    def release(body: Body, who: SignedIn) -> dict[str, Any]:
         """{server, request}: one page to one key server, openings attached."""
         return dict(forward.release(gateway, body, who))

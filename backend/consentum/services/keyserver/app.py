@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 
 from consentum.domain.parsing import hexed
@@ -16,7 +16,7 @@ from consentum.errors import NotFoundError
 from consentum.flow.keyserver import anchor, deposit, notice, release
 from consentum.flow.wire import DepositRequest, Notice, ReleaseRequest
 from consentum.ports.chain import Roles
-from consentum.services.http import Body, health_routes, login_routes, new_app, signed_in
+from consentum.services.http import Body, SignedIn, add_login, health_routes, new_app
 from consentum.wiring.keyserver import KeyServerProcess
 
 
@@ -32,7 +32,7 @@ def create_app(process: KeyServerProcess) -> FastAPI:
 
     app.router.lifespan_context = lifespan
     app.include_router(health_routes(process.why_not_ready))
-    app.include_router(login_routes(process.desk))
+    add_login(app, process.desk)
     _working_routes(app, process)
     _journal_routes(app, process)
     return app
@@ -72,7 +72,6 @@ def _working_routes(app: FastAPI, process: KeyServerProcess) -> None:
 
 def _journal_routes(app: FastAPI, process: KeyServerProcess) -> None:
     server, store = process.server, process.store
-    who_ = Annotated[str, Depends(signed_in(process.desk))]
 
     @app.get("/v1/journal/checkpoint", response_class=PlainTextResponse)
     def checkpoint() -> str:
@@ -90,14 +89,14 @@ def _journal_routes(app: FastAPI, process: KeyServerProcess) -> None:
         return {"old": old, "new": new, "proof": [hexed(node) for node in store.consistency(old, new)]}
 
     @app.get("/v1/journal/entries")
-    def entries(who: who_, subject: str) -> dict[str, Any]:
+    def entries(who: SignedIn, subject: str) -> dict[str, Any]:
         """Every decision about a subject's records, to herself, her delegates and guardians."""
         if not _may_read(process, subject, who):
             raise NotFoundError("no such entries", field="subject")
         return {"entries": [{"index": index, "entry": asdict(entry)} for index, entry in store.entries_of(subject)]}
 
     @app.get("/v1/journal/entries/{index}")
-    def entry(index: int, who: who_) -> dict[str, Any]:
+    def entry(index: int, who: SignedIn) -> dict[str, Any]:
         """One decision; not there and not yours are the same."""
         found = store.entry(index) if 0 <= index < store.journal_size() else None
         if found is None or not _may_read(process, found.subject, who):

@@ -9,9 +9,9 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
 from consentum.crypto import typed
 from consentum.domain.messages import Job
@@ -21,7 +21,7 @@ from consentum.errors import MalformedError, NotFoundError, Reason, RefusedError
 from consentum.flow.wire import MAX_SIGNATURE
 from consentum.jobs.work import JobState, work
 from consentum.ports.chain import Claim, Roles
-from consentum.services.http import Body, health_routes, login_routes, new_app, signed_in
+from consentum.services.http import Body, SignedIn, add_login, health_routes, new_app
 from consentum.wiring.runner import RunnerProcess
 
 MAX_JOBS = 1_000
@@ -104,8 +104,7 @@ def create_app(process: RunnerProcess) -> FastAPI:
 
     app.router.lifespan_context = lifespan
     app.include_router(health_routes(process.why_not_ready))
-    app.include_router(login_routes(process.desk))
-    who_ = Annotated[str, Depends(signed_in(process.desk))]
+    add_login(app, process.desk)
 
     @app.get("/v1/runner")
     def about() -> dict[str, str]:
@@ -118,7 +117,7 @@ def create_app(process: RunnerProcess) -> FastAPI:
         return {"id": jobs.submit(body).to_json()["id"]}
 
     @app.get("/v1/jobs/{identity}")
-    def job(identity: str, who: who_) -> dict[str, Any]:
+    def job(identity: str, who: SignedIn) -> dict[str, Any]:
         """State, stage and result."""
         return jobs.of(identity, who).to_json()
 
