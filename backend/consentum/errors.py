@@ -26,8 +26,8 @@ class Reason(IntEnum):
     RUNNER_NOT_REQUESTER = 9
     FROZEN = 10
     OTHER_POLICY = 11
-    NO_CONSENT = 12
-    REVOKED = 13
+    REVOKED = 12
+    NO_CONSENT = 13
     CUT_OFF = 14
     NOT_YET_VALID = 15
     EXPIRED = 16

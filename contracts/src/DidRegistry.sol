@@ -2,6 +2,7 @@
 pragma solidity ^0.8.27;
 
 import {EIP712} from "solady/utils/EIP712.sol";
+import {FixedPointMathLib} from "solady/utils/FixedPointMathLib.sol";
 import {ConsentRegistry} from "./ConsentRegistry.sol";
 import {IConsentRegistry} from "./interfaces/IConsentRegistry.sol";
 import {IDidRegistry} from "./interfaces/IDidRegistry.sol";
@@ -24,8 +25,8 @@ contract DidRegistry is IDidRegistry, EIP712 {
         delegates;
     mapping(address identity => uint256 blockNumber) public changed;
     mapping(address identity => uint256 next) public nonce;
-    mapping(address identity => uint8 threshold) public recoveryThreshold;
     mapping(address identity => PendingOwner pending) public pendingOwner;
+    mapping(address identity => Recovery recovery) private _recovery;
 
     constructor() {
         consentRegistry = new ConsentRegistry(this);
@@ -63,6 +64,12 @@ contract DidRegistry is IDidRegistry, EIP712 {
         return delegates[identity][keccak256(abi.encode(delegateType))][delegate] > block.timestamp;
     }
 
+    /// @inheritdoc IDidRegistry
+    function recoveryThreshold(address identity) public view returns (uint8) {
+        Recovery storage recovery = _recovery[identity];
+        return block.timestamp < recovery.from ? recovery.threshold : recovery.next;
+    }
+
     // Delegates and attributes
 
     /// @inheritdoc IDidRegistry
@@ -84,10 +91,16 @@ contract DidRegistry is IDidRegistry, EIP712 {
     function revokeDelegate(address identity, bytes32 delegateType, address delegate, bytes calldata signature)
         external
     {
-        bytes32 structHash =
-            keccak256(abi.encode(Types.REVOKE_DELEGATE_TYPEHASH, identity, delegateType, delegate, nonce[identity]));
+        bytes32 structHash = keccak256(
+            abi.encode(Types.REVOKE_DELEGATE_TYPEHASH, identity, delegateType, delegate, nonce[identity])
+        );
         _spend(identity, structHash, signature);
-        _setDelegate(identity, delegateType, delegate, block.timestamp);
+        uint256 validTo = block.timestamp;
+        if (delegateType == "guardian" || delegateType == "recovery") {
+            uint256 current = delegates[identity][keccak256(abi.encode(delegateType))][delegate];
+            validTo = FixedPointMathLib.min(current, block.timestamp + OWNER_CHANGE_DELAY);
+        }
+        _setDelegate(identity, delegateType, delegate, validTo);
     }
 
     /// @inheritdoc IDidRegistry
@@ -122,25 +135,25 @@ contract DidRegistry is IDidRegistry, EIP712 {
             keccak256(abi.encode(Types.SET_RECOVERY_TYPEHASH, identity, threshold, nonce[identity])),
             signature
         );
-        recoveryThreshold[identity] = threshold;
-        emit RecoveryThresholdSet(identity, threshold);
+        uint8 current = recoveryThreshold(identity);
+        uint48 from = uint48(block.timestamp) + (current == 0 ? 0 : OWNER_CHANGE_DELAY);
+        _recovery[identity] = Recovery(current, threshold, from);
+        emit RecoveryThresholdSet(identity, threshold, from);
     }
 
     /// @inheritdoc IDidRegistry
     function proposeOwner(address identity, address newOwner, bytes calldata signature) external {
-        bytes32 structHash =
-            keccak256(abi.encode(Types.PROPOSE_OWNER_TYPEHASH, identity, newOwner, nonce[identity]));
+        bytes32 structHash = keccak256(abi.encode(Types.PROPOSE_OWNER_TYPEHASH, identity, newOwner, nonce[identity]));
         _spend(identity, structHash, signature);
-        _propose(identity, newOwner);
+        _propose(identity, newOwner, false);
     }
 
     /// @inheritdoc IDidRegistry
     function recoverOwner(address identity, address newOwner, Vote[] calldata votes) external {
-        uint8 threshold = recoveryThreshold[identity];
+        uint8 threshold = recoveryThreshold(identity);
         if (threshold == 0 || votes.length < threshold) revert TooFewVotes(threshold);
-        bytes32 digest = _hashTypedData(
-            keccak256(abi.encode(Types.PROPOSE_OWNER_TYPEHASH, identity, newOwner, nonce[identity]++))
-        );
+        bytes32 digest =
+            _hashTypedData(keccak256(abi.encode(Types.PROPOSE_OWNER_TYPEHASH, identity, newOwner, nonce[identity]++)));
         address previous;
         for (uint256 i; i < votes.length; ++i) {
             address member = votes[i].member;
@@ -150,7 +163,7 @@ contract DidRegistry is IDidRegistry, EIP712 {
             if (!validDelegate(identity, Roles.delegateType(Roles.RECOVERY), member)) revert BadSignature();
             if (!_isSignedBy(member, Roles.CONTROLLER, digest, votes[i].signature)) revert BadSignature();
         }
-        _propose(identity, newOwner);
+        _propose(identity, newOwner, true);
     }
 
     /// @inheritdoc IDidRegistry
@@ -166,6 +179,8 @@ contract DidRegistry is IDidRegistry, EIP712 {
         PendingOwner memory pending = pendingOwner[identity];
         if (pending.from == 0) revert NothingPending();
         if (block.timestamp < pending.from) revert TooEarly(pending.from);
+        uint48 proposedAt = pending.from - OWNER_CHANGE_DELAY;
+        if (!pending.byRecovery && consentRegistry.frozenUntil(identity) > proposedAt) revert Frozen();
         delete pendingOwner[identity];
         owners[identity] = pending.newOwner;
         emit DIDOwnerChanged(identity, pending.newOwner, _touch(identity));
@@ -188,10 +203,10 @@ contract DidRegistry is IDidRegistry, EIP712 {
         ++nonce[identity];
     }
 
-    function _propose(address identity, address newOwner) private {
+    function _propose(address identity, address newOwner, bool byRecovery) private {
         if (newOwner == address(0)) revert ZeroOwner();
         uint48 from = uint48(block.timestamp) + OWNER_CHANGE_DELAY;
-        pendingOwner[identity] = PendingOwner(newOwner, from);
+        pendingOwner[identity] = PendingOwner(newOwner, from, byRecovery);
         emit OwnerChangeProposed(identity, newOwner, from);
     }
 

@@ -93,8 +93,8 @@ contract ReleasePolicy is IReleasePolicy {
             return Reason.ALLOWED;
         }
         if (consent.policy != address(this)) return Reason.OTHER_POLICY;
-        if (standing.grantedAt == 0) return Reason.NO_CONSENT;
         if (standing.revokedAt != 0) return Reason.REVOKED;
+        if (standing.grantedAt == 0) return Reason.NO_CONSENT;
         if (consent.signedAt <= standing.cutoff || consent.signedAt > standing.grantedAt) return Reason.CUT_OFF;
         if (block.timestamp < consent.notBefore) return Reason.NOT_YET_VALID;
         if (block.timestamp >= consent.expires) return Reason.EXPIRED;
@@ -116,6 +116,8 @@ contract ReleasePolicy is IReleasePolicy {
         if (consent.disease != 0 && !_lists(terms.diseases, consent.disease)) return Reason.DISEASE;
         if (item.categories == 0 || item.categories & ~consent.categories != 0) return Reason.CATEGORY;
         if (job.study != 0 && item.categories & ~terms.categories != 0) return Reason.CATEGORY;
+        // Without an accredited runner the requester holds the keys, whatever the job calls it.
+        if (job.study == 0 && job.access != DOWNLOAD) return Reason.ACCESS;
         if (job.access == 0 || job.access > consent.access) return Reason.ACCESS;
         if (job.epsilonMilli > consent.epsilonMilli) return Reason.EPSILON;
         return Reason.ALLOWED;

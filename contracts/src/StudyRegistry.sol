@@ -1,50 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.27;
 
-import {EIP712} from "solady/utils/EIP712.sol";
+import {Boards} from "./Boards.sol";
 import {IDidRegistry} from "./interfaces/IDidRegistry.sol";
 import {IStudyRegistry} from "./interfaces/IStudyRegistry.sol";
-import {Roles} from "./libraries/Roles.sol";
 import "./libraries/TypeHashes.sol" as Types;
 
 /// @title StudyRegistry
 /// @notice See IStudyRegistry, where everything is documented.
-contract StudyRegistry is IStudyRegistry, EIP712 {
-    struct Board {
-        address[] members;
-        uint8 quorum;
-        uint256 nonce;
-    }
-
+contract StudyRegistry is Boards {
     uint8 private constant MAX_ACCESS = 3;
 
-    IDidRegistry public immutable didRegistry;
-
-    mapping(bytes32 board => Board data) private _boards;
-    mapping(bytes32 board => mapping(address runner => uint48 until)) private _runners;
-    mapping(bytes32 board => mapping(bytes32 form => bool accepted)) private _boardForms;
     mapping(bytes32 study => Study data) private _studies;
     mapping(bytes32 study => mapping(uint32 version => Terms terms)) private _terms;
     mapping(bytes32 study => mapping(bytes32 form => uint32 version)) private _forms;
+    mapping(bytes32 study => mapping(uint32 version => bytes32[] forms)) private _listed;
     mapping(bytes32 study => mapping(address member => bool allowed)) private _members;
     mapping(bytes32 study => uint256 next) public leadNonce;
 
-    constructor(IDidRegistry didRegistry_) {
-        didRegistry = didRegistry_;
-    }
+    constructor(IDidRegistry didRegistry_) Boards(didRegistry_) {}
 
     // Reads
-
-    /// @inheritdoc IStudyRegistry
-    function domainSeparator() external view returns (bytes32) {
-        return _domainSeparator();
-    }
-
-    /// @inheritdoc IStudyRegistry
-    function boardOf(bytes32 board) external view returns (address[] memory, uint8, uint256) {
-        Board storage b = _boards[board];
-        return (b.members, b.quorum, b.nonce);
-    }
 
     /// @inheritdoc IStudyRegistry
     function study(bytes32 id) external view returns (Study memory) {
@@ -68,58 +44,11 @@ contract StudyRegistry is IStudyRegistry, EIP712 {
     }
 
     /// @inheritdoc IStudyRegistry
-    function isAccredited(bytes32 board, address runner) external view returns (bool) {
-        return _runners[board][runner] > block.timestamp;
-    }
-
-    /// @inheritdoc IStudyRegistry
     function isFormApproved(bytes32 id, bytes32 form, bool scopeIsBoard) external view returns (bool) {
         Study storage s = _studies[id];
         if (scopeIsBoard) return _boardForms[s.board][form];
         uint32 since = _forms[id][form];
         return since != 0 && since >= s.formsFrom && since <= s.version;
-    }
-
-    // Boards
-
-    /// @inheritdoc IStudyRegistry
-    function createBoard(address[] calldata members, uint8 quorum, bytes32 salt) external returns (bytes32 board) {
-        board = keccak256(abi.encode(members, quorum, salt));
-        if (_boards[board].quorum != 0) return board;
-        _setBoard(board, members, quorum);
-        emit BoardCreated(board, members, quorum);
-    }
-
-    /// @inheritdoc IStudyRegistry
-    function changeBoard(bytes32 board, address[] calldata members, uint8 quorum, Vote[] calldata votes) external {
-        bytes32 list = keccak256(abi.encodePacked(members));
-        _requireQuorum(
-            board,
-            keccak256(abi.encode(Types.CHANGE_BOARD_TYPEHASH, board, list, quorum, _boards[board].nonce)),
-            votes
-        );
-        _setBoard(board, members, quorum);
-        emit BoardChanged(board, members, quorum);
-    }
-
-    /// @inheritdoc IStudyRegistry
-    function accredit(bytes32 board, address runner, uint48 until, Vote[] calldata votes) external {
-        _requireQuorum(
-            board, keccak256(abi.encode(Types.ACCREDIT_TYPEHASH, board, runner, until, _boards[board].nonce)), votes
-        );
-        _runners[board][runner] = until;
-        emit RunnerAccredited(board, runner, until);
-    }
-
-    /// @inheritdoc IStudyRegistry
-    function acceptForm(bytes32 board, bytes32 form, bool accepted, Vote[] calldata votes) external {
-        _requireQuorum(
-            board,
-            keccak256(abi.encode(Types.ACCEPT_FORM_TYPEHASH, board, form, accepted, _boards[board].nonce)),
-            votes
-        );
-        _boardForms[board][form] = accepted;
-        emit BoardFormAccepted(board, form, accepted);
     }
 
     // Studies, by their lead
@@ -148,8 +77,7 @@ contract StudyRegistry is IStudyRegistry, EIP712 {
         Study storage s = _studies[id];
         if (s.status == Status.None || s.status == Status.Closed) revert WrongStatus(s.status);
         bytes32 list = keccak256(abi.encodePacked(forms));
-        bytes32 structHash =
-            keccak256(abi.encode(Types.AMEND_TYPEHASH, id, s.proposed + 1, _hashTerms(terms), list));
+        bytes32 structHash = keccak256(abi.encode(Types.AMEND_TYPEHASH, id, s.proposed + 1, _hashTerms(terms), list));
         if (!_isSigned(s.lead, structHash, signature)) revert BadSignature();
         if (s.status == Status.Rejected) s.status = Status.Proposed;
         _addVersion(id, s, terms, forms);
@@ -176,12 +104,14 @@ contract StudyRegistry is IStudyRegistry, EIP712 {
     function approve(bytes32 id, uint32 version, uint48 until, Vote[] calldata votes) external {
         Study storage s = _live(id, version);
         _requireQuorum(
-            s.board,
-            keccak256(abi.encode(Types.APPROVE_TYPEHASH, id, version, until, _boards[s.board].nonce)),
-            votes
+            s.board, keccak256(abi.encode(Types.APPROVE_TYPEHASH, id, version, until, _boards[s.board].nonce)), votes
         );
         bool needsNewConsents = s.version != version && _widens(_terms[id][s.version], _terms[id][version]);
         if (needsNewConsents) s.formsFrom = version;
+        bytes32[] storage listed = _listed[id][version];
+        for (uint256 i; i < listed.length; ++i) {
+            if (_forms[id][listed[i]] == 0) _forms[id][listed[i]] = version;
+        }
         (s.version, s.approvedUntil, s.status) = (version, until, Status.Approved);
         emit StudyApproved(id, version, until, needsNewConsents);
     }
@@ -191,9 +121,7 @@ contract StudyRegistry is IStudyRegistry, EIP712 {
         Study storage s = _live(id, version);
         if (s.version == version) revert WrongVersion(s.proposed);
         _requireQuorum(
-            s.board,
-            keccak256(abi.encode(Types.REJECT_TYPEHASH, id, version, reason, _boards[s.board].nonce)),
-            votes
+            s.board, keccak256(abi.encode(Types.REJECT_TYPEHASH, id, version, reason, _boards[s.board].nonce)), votes
         );
         if (s.status == Status.Proposed) s.status = Status.Rejected;
         emit StudyRejected(id, version, reason);
@@ -203,9 +131,7 @@ contract StudyRegistry is IStudyRegistry, EIP712 {
     function suspend(bytes32 id, Vote[] calldata votes) external {
         Study storage s = _studies[id];
         if (s.status != Status.Approved) revert WrongStatus(s.status);
-        _requireQuorum(
-            s.board, keccak256(abi.encode(Types.SUSPEND_TYPEHASH, id, _boards[s.board].nonce)), votes
-        );
+        _requireQuorum(s.board, keccak256(abi.encode(Types.SUSPEND_TYPEHASH, id, _boards[s.board].nonce)), votes);
         s.status = Status.Suspended;
         emit StudySuspended(id);
     }
@@ -220,46 +146,6 @@ contract StudyRegistry is IStudyRegistry, EIP712 {
     }
 
     // Inside
-
-    function _setBoard(bytes32 board, address[] calldata members, uint8 quorum) private {
-        if (quorum == 0 || quorum > members.length) revert BadQuorum();
-        address previous;
-        for (uint256 i; i < members.length; ++i) {
-            if (members[i] <= previous) revert MembersNotAscending();
-            previous = members[i];
-        }
-        _boards[board].members = members;
-        _boards[board].quorum = quorum;
-    }
-
-    /// @dev Counts distinct members, never signatures: one member cannot be a quorum.
-    function _requireQuorum(bytes32 board, bytes32 structHash, Vote[] calldata votes) private {
-        Board storage b = _boards[board];
-        if (b.quorum == 0) revert UnknownBoard();
-        if (votes.length < b.quorum) revert TooFewVotes(b.quorum);
-        bytes32 digest = _hashTypedData(structHash);
-        address[] memory members = b.members;
-        address previous;
-        for (uint256 i; i < votes.length; ++i) {
-            address member = votes[i].member;
-            if (member <= previous) revert VotesNotAscending();
-            previous = member;
-            if (!_contains(members, member)) revert NotAMember(member);
-            if (!didRegistry.isSignedBy(member, Roles.CONTROLLER, digest, votes[i].signature)) revert BadSignature();
-        }
-        ++b.nonce;
-    }
-
-    function _contains(address[] memory members, address who) private pure returns (bool) {
-        for (uint256 i; i < members.length; ++i) {
-            if (members[i] == who) return true;
-        }
-        return false;
-    }
-
-    function _isSigned(address who, bytes32 structHash, bytes calldata signature) private view returns (bool) {
-        return didRegistry.isSignedBy(who, Roles.CONTROLLER, _hashTypedData(structHash), signature);
-    }
 
     function _spendByLead(bytes32 id, bytes32 structHash, bytes calldata signature) private {
         Study storage s = _studies[id];
@@ -284,10 +170,7 @@ contract StudyRegistry is IStudyRegistry, EIP712 {
         }
         uint32 version = ++s.proposed;
         _terms[id][version] = terms;
-        for (uint256 i; i < forms.length; ++i) {
-            // A form keeps the version it first stood for: what was signed then cannot come to mean more.
-            if (_forms[id][forms[i]] == 0) _forms[id][forms[i]] = version;
-        }
+        _listed[id][version] = forms;
         emit StudyProposed(id, s.board, s.lead, version);
     }
 
@@ -310,9 +193,5 @@ contract StudyRegistry is IStudyRegistry, EIP712 {
         return keccak256(
             abi.encode(Types.TERMS_TYPEHASH, t.purposes, t.conditions, t.categories, t.access, diseases, t.protocol)
         );
-    }
-
-    function _domainNameAndVersion() internal pure override returns (string memory, string memory) {
-        return ("Consentum", "1");
     }
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from consentum.adapters.chain.compile import compile_contracts, render
-from consentum.adapters.chain.deployment import deploy
+from consentum.adapters.chain.deploy import deploy
 from consentum.crypto.typed import contracts_path
 from consentum.errors import SettingsError
 from consentum.settings import private_key_from_environment

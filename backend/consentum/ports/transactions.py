@@ -10,11 +10,12 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A contract's function and its arguments."""
+    """A contract's function and its arguments. gas: what to allow, where an estimate would be too low."""
 
     contract: str
     function: str
     args: tuple[Any, ...]
+    gas: int | None = None
 
 
 class Sender(Protocol):

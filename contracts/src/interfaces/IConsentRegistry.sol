@@ -60,6 +60,8 @@ interface IConsentRegistry {
     function freeze(address subject, uint48 until, bytes calldata signature) external;
 
     /// @notice `grant` for many. Items already done are skipped, items wrongly signed are refused one by one.
+    /// @dev Warning: with too little gas a passkey or contract signature cannot be verified, and its item is refused; it
+    /// can be sent again. Gas estimation finds exactly such a limit, so submitters must allow for each item instead.
     function grantBatch(Signed[] calldata items) external;
 
     /// @notice `revoke` for many, likewise.

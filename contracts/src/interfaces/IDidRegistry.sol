@@ -18,6 +18,14 @@ interface IDidRegistry {
     struct PendingOwner {
         address newOwner;
         uint48 from;
+        bool byRecovery;
+    }
+
+    /// @notice A threshold, and the one that replaces it at `from` (0: nothing pending).
+    struct Recovery {
+        uint8 threshold;
+        uint8 next;
+        uint48 from;
     }
 
     // The three events of ERC-1056, letter by letter.
@@ -30,7 +38,7 @@ interface IDidRegistry {
     );
     event OwnerChangeProposed(address indexed identity, address newOwner, uint48 from);
     event OwnerChangeCancelled(address indexed identity);
-    event RecoveryThresholdSet(address indexed identity, uint8 threshold);
+    event RecoveryThresholdSet(address indexed identity, uint8 threshold, uint48 from);
 
     error BadSignature();
     error Frozen();
@@ -67,7 +75,7 @@ interface IDidRegistry {
 
     /// @notice How many `recovery` delegates must sign together; 0 means no recovery.
     function recoveryThreshold(address identity) external view returns (uint8);
-    function pendingOwner(address identity) external view returns (address newOwner, uint48 from);
+    function pendingOwner(address identity) external view returns (address newOwner, uint48 from, bool byRecovery);
 
     /// @notice Names a delegate of one type for `validity` seconds. Types with a meaning here: consent, guardian,
     /// recovery, deposit, assertion; others (veriKey, sigAuth) are for DID resolvers.
@@ -78,8 +86,9 @@ interface IDidRegistry {
         uint256 validity,
         bytes calldata signature
     ) external;
-    function revokeDelegate(address identity, bytes32 delegateType, address delegate, bytes calldata signature)
-        external;
+    /// @notice Ends a delegate at once; a guardian or recovery delegate after OWNER_CHANGE_DELAY, so that a thief's first
+    /// act cannot be to send away those who would stop him.
+    function revokeDelegate(address identity, bytes32 delegateType, address delegate, bytes calldata signature) external;
     function setAttribute(
         address identity,
         bytes32 name,
@@ -88,6 +97,7 @@ interface IDidRegistry {
         bytes calldata signature
     ) external;
     function revokeAttribute(address identity, bytes32 name, bytes calldata value, bytes calldata signature) external;
+    /// @notice How many recovery delegates are needed; at once the first time, later after OWNER_CHANGE_DELAY.
     function setRecovery(address identity, uint8 threshold, bytes calldata signature) external;
 
     /// @notice Begins an owner change; it can be finalized after OWNER_CHANGE_DELAY.
@@ -99,6 +109,7 @@ interface IDidRegistry {
     /// @notice The controller stops a pending change. Not while frozen: then a thief may be the controller.
     function cancelOwner(address identity, bytes calldata signature) external;
 
-    /// @notice Completes a pending change once its delay is over. Anybody may call.
+    /// @notice Completes a pending change once its delay is over. Anybody may call. A freeze that reaches past the
+    /// proposal voids it, unless it came from recovery: the freeze may be the victim's answer.
     function finalizeOwner(address identity) external;
 }

@@ -19,8 +19,8 @@ enum Reason {
     RUNNER_NOT_REQUESTER,
     FROZEN,
     OTHER_POLICY,
-    NO_CONSENT,
     REVOKED,
+    NO_CONSENT,
     CUT_OFF,
     NOT_YET_VALID,
     EXPIRED,
@@ -38,8 +38,8 @@ enum Reason {
 /// @notice Stateless and immutable. Key servers ask it by eth_call, so openings are never mined. A consent names the
 /// policy that reads it: new terms are a new policy beside this one, and old consents stay as they are.
 /// @dev Three branches. A study: everything below applies. A person (study 0, consent's scope is the requester's
-/// address): nobody vouches for conditions or a disease, so a consent that asks for them is refused, and the requester
-/// runs the job herself. Own records (study 0, the requester is the subject's controller or `consent` delegate): no
+/// address): nobody vouches for conditions or a disease, so a consent that asks for them is refused; the requester runs
+/// the job herself and so holds the keys, which takes access 3, download. Own records (study 0, the requester is the subject's controller or `consent` delegate): no
 /// consent is needed.
 interface IReleasePolicy {
     /// @notice The terms a patient signs. Masks are the bits of the DUO terms, expanded by the client.

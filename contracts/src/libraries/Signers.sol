@@ -49,7 +49,7 @@ library Signers {
     /// needs no check, because rpIdHash is bound into the address.
     function _passkey(bytes32 digest, bytes calldata body) private view returns (address) {
         if (body.length < 130 + MIN_AUTHENTICATOR_DATA) return address(0);
-        uint256 end = 130 + uint16(bytes2(body[128:130]));
+        uint256 end = 130 + uint256(uint16(bytes2(body[128:130])));
         if (end < 130 + MIN_AUTHENTICATOR_DATA || end > body.length) return address(0);
         bytes calldata authenticatorData = body[130:end];
         bytes calldata clientData = body[end:];

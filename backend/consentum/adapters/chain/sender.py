@@ -56,7 +56,7 @@ class ChainSender:
         for offset, call in enumerate(calls):
             data = codec.encode_call(call.contract, call.function, *call.args)
             to = to_checksum_address(self._at.address_of(call.contract))
-            gas = min(int(self._estimate(to, data) * 1.3) + 20_000, limit)
+            gas = min(call.gas or int(self._estimate(to, data) * 1.3) + 20_000, limit)
             transaction: dict[str, Any] = {
                 "to": to,
                 "data": data,

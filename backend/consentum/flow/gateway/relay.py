@@ -25,6 +25,10 @@ from consentum.ports.transactions import Call
 
 log = logging.getLogger("consentum.gateway")
 _FUNCTIONS = {"Consent": "grantBatch", "Revoke": "revokeBatch"}
+BATCH_GAS = 100_000
+MAX_BATCH_GAS = 25_000_000
+# By kind of signature: ECDSA; passkey, in Solidity where there is no precompile; ERC-1271, whose cap is 250,000.
+_ITEM_GAS = {0: 70_000, 1: 400_000, 2: 400_000}
 
 
 def grant(gateway: Gateway, data: object) -> dict[str, Any]:
@@ -84,52 +88,72 @@ def _spread(gateway: Gateway, notice: Notice) -> list[str]:
         return [address for address in pool.map(tell, peers) if address is not None]
 
 
-def relay_once(gateway: Gateway, batch: int) -> int:
-    """Sends what is queued, waits until it is mined, and notes what became of it. How many left the queue.
+def relay_once(gateway: Gateway, batch: int) -> None:
+    """Sends what is queued, waits until it is mined, and notes what became of it.
 
     Revocations first: granting must never delay them.
     """
     queued = gateway.store.queued(batch * 10)
-    done = 0
     for kind in ("Freeze", "RevokeAll", "Revoke", "Consent"):
         messages = [message for message in queued if message.kind == kind]
-        size = batch if kind in _FUNCTIONS else 1
-        for start in range(0, len(messages), size):
-            done += _send(gateway, kind, messages[start : start + size])
-    return done
+        for part in _parts(messages, batch if kind in _FUNCTIONS else 1):
+            _send(gateway, kind, part)
 
 
-def _send(gateway: Gateway, kind: str, messages: Sequence[Relayed]) -> int:
+def _parts(messages: Sequence[Relayed], batch: int) -> list[list[Relayed]]:
+    """Batches that fit into a block, whatever each signature costs."""
+    parts: list[list[Relayed]] = []
+    for message in messages:
+        if not parts or len(parts[-1]) == batch or _gas([*parts[-1], message]) > MAX_BATCH_GAS:
+            parts.append([])
+        parts[-1].append(message)
+    return parts
+
+
+def _gas(messages: Sequence[Relayed]) -> int:
+    """Allowed per item, not estimated: with too little gas a passkey cannot be verified, so its item would be refused
+    while the transaction succeeds, and an estimate finds exactly that limit."""
+    return BATCH_GAS + sum(_ITEM_GAS.get(message.signature[0], 0) for message in messages)
+
+
+def _send(gateway: Gateway, kind: str, messages: Sequence[Relayed]) -> None:
     try:
         gateway.sender.send([_call(kind, messages)])
     except ConsentumError as error:
         if error.code != "RPC":
             raise
-        if len(messages) > 1:  # too much gas for one block: in halves
-            half = len(messages) // 2
-            return _send(gateway, kind, messages[:half]) + _send(gateway, kind, messages[half:])
-        gateway.store.mark([messages[0].id], "refused")
-        return 1
-    _note(gateway, kind, messages)
-    return len(messages)
+        gateway.store.mark([message.id for message in messages], "refused")
+    else:
+        _note(gateway, kind, messages)
 
 
 def _call(kind: str, messages: Sequence[Relayed]) -> Call:
     if kind in _FUNCTIONS:
         items = [(m.subject, bytes.fromhex(m.value[2:]), m.signature) for m in messages]
-        return Call("ConsentRegistry", _FUNCTIONS[kind], (items,))
+        return Call("ConsentRegistry", _FUNCTIONS[kind], (items,), _gas(messages))
     [message] = messages
     function = "revokeAll" if kind == "RevokeAll" else "freeze"
     return Call("ConsentRegistry", function, (message.subject, int(message.value), message.signature))
 
 
 def _note(gateway: Gateway, kind: str, messages: Sequence[Relayed]) -> None:
-    """A batch skips items it refuses, so what counts is what the registry now holds."""
+    """A batch skips items it refuses, so what counts is what the registry now holds. What it does not hold and its
+    signer may still say is tried again; the rest was signed by somebody who meanwhile may not."""
     if kind not in _FUNCTIONS:
         gateway.store.mark([m.id for m in messages], "mined")
         return
+    block = gateway.ledger.view().latest
     pairs = [(m.subject, bytes.fromhex(m.value[2:])) for m in messages]
-    standings = gateway.ledger.standings(gateway.ledger.view().latest, pairs)
-    mined = [m.id for m, s in zip(messages, standings, strict=True) if s.granted_at or s.revoked_at]
-    gateway.store.mark(mined, "mined")
-    gateway.store.mark([m.id for m in messages if m.id not in set(mined)], "refused")
+    standings = gateway.ledger.standings(block, pairs)
+    done = [bool(s.revoked_at or (s.granted_at and kind == "Consent")) for s in standings]
+    gateway.store.mark([m.id for m, d in zip(messages, done, strict=True) if d], "mined")
+    missing = [m for m, d in zip(messages, done, strict=True) if not d]
+    roles = Roles.CONSENT if kind == "Consent" else Roles.CONSENT | Roles.GUARDIAN
+    claims = [Claim(m.subject, roles, typed.digest_of_hash(gateway.domain, _hash(m)), m.signature) for m in missing]
+    valid = gateway.ledger.signed_by(block, claims)
+    gateway.store.mark([m.id for m, v in zip(missing, valid, strict=True) if not v], "refused")
+
+
+def _hash(message: Relayed) -> bytes:
+    commitment = bytes.fromhex(message.value[2:])
+    return commitment if message.kind == "Consent" else typed.struct_hash(Revoke(message.subject, commitment))
