@@ -116,6 +116,12 @@ class UnavailableError(ConsentumError):
     code = "UNAVAILABLE"
 
 
+class RevertedError(ConsentumError):
+    """The contract refuses the call; sending it again unchanged is pointless."""
+
+    code = "REVERTED"
+
+
 class CorruptError(ConsentumError):
     """Bytes that fail their authentication, hash or structure."""
 

@@ -14,7 +14,7 @@ from eth_utils.address import to_checksum_address
 from consentum.adapters.chain import codec
 from consentum.adapters.chain.deployment import Deployment
 from consentum.adapters.chain.rpc import Rpc, RpcError
-from consentum.errors import UnavailableError
+from consentum.errors import RevertedError, UnavailableError
 from consentum.ports.transactions import Call
 
 POLL_SECONDS = 0.1
@@ -38,7 +38,7 @@ class ChainSender:
 
     def send(self, calls: Sequence[Call], timeout: float = 30.0) -> list[str]:
         """Sends all, waits until all are mined, gives their hashes. Each is simulated first, so that a call that
-        would revert costs neither gas nor a nonce: RpcError names the contract's own error."""
+        would revert costs neither gas nor a nonce: RevertedError names the contract's own error."""
         with self._lock:
             sent = self._submit(calls)
         return [self._wait(hashed, timeout) for hashed in sent]
@@ -75,7 +75,9 @@ class ChainSender:
             return int(self._rpc.call("eth_estimateGas", {"from": self.address, "to": to, "data": data}), 16)
         except RpcError as error:
             name = codec.revert_names().get(error.data[:10])
-            raise RpcError(f"the contract refuses: {name}" if name else str(error), error.data) from None
+            if name is None:
+                raise
+            raise RevertedError(f"the contract refuses: {name}") from None
 
     def _wait(self, hashed: str, timeout: float) -> str:
         deadline = time.monotonic() + timeout

@@ -16,7 +16,7 @@ from eth_utils.crypto import keccak
 from consentum.crypto import typed
 from consentum.domain.messages import Consent, Freeze, Revoke, RevokeAll
 from consentum.domain.parsing import as_bytes, as_object, hexed
-from consentum.errors import ConsentumError, SignatureRefused
+from consentum.errors import ConsentumError, RevertedError, SignatureRefused
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.wire import MAX_SIGNATURE, Notice
 from consentum.ports.chain import Claim, Roles
@@ -26,7 +26,8 @@ from consentum.ports.transactions import Call
 log = logging.getLogger("consentum.gateway")
 _FUNCTIONS = {"Consent": "grantBatch", "Revoke": "revokeBatch"}
 BATCH_GAS = 100_000
-MAX_BATCH_GAS = 25_000_000
+# EIP-7825 caps a transaction at 2^24.
+MAX_BATCH_GAS = 16_000_000
 # By kind of signature: ECDSA; passkey, in Solidity where there is no precompile; ERC-1271, whose cap is 250,000.
 _ITEM_GAS = {0: 70_000, 1: 400_000, 2: 400_000}
 
@@ -117,11 +118,10 @@ def _gas(messages: Sequence[Relayed]) -> int:
 
 
 def _send(gateway: Gateway, kind: str, messages: Sequence[Relayed]) -> None:
+    """Whatever the node says, what it did not send stays queued; only the contract's own no ends a message."""
     try:
         gateway.sender.send([_call(kind, messages)])
-    except ConsentumError as error:
-        if error.code != "RPC":
-            raise
+    except RevertedError:
         gateway.store.mark([message.id for message in messages], "refused")
     else:
         _note(gateway, kind, messages)
