@@ -7,18 +7,17 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from jobs import Asker, new_job, plain_result, submit
-from people import Cast, Patient
-from stages import Board, close_study, wait_for_standing
-from story import Story
-from system import THRESHOLD, System
-
 from consentum.adapters.peers.http import HttpClient
 from consentum.crypto.sealing import SealingKey
 from consentum.domain.messages import Consent
 from consentum.domain.terms import Access, Purpose
 from consentum.flow.client import terms
 from consentum.flow.wire import Notice
+from scripts.demonstration.jobs import Asker, new_job, plain_result, submit
+from scripts.demonstration.people import Cast, Patient
+from scripts.demonstration.stages import Board, close_study, wait_for_standing
+from scripts.demonstration.story import Story
+from scripts.demonstration.system import THRESHOLD, System
 
 
 @dataclass(slots=True)

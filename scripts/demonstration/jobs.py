@@ -4,16 +4,12 @@
 from __future__ import annotations
 
 import secrets
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from eth_utils.crypto import keccak
-from people import Cast, Patient
-from story import Story
-from system import KeyServerProcess, System
 
 from consentum.adapters.peers.http import HttpClient
 from consentum.crypto import merkle, typed
@@ -26,6 +22,9 @@ from consentum.errors import ConsentumError
 from consentum.flow.wire import ReleaseRequest
 from consentum.jobs.run import read_folder
 from consentum.services.runner.app import package_json
+from scripts.demonstration.people import Cast, Patient
+from scripts.demonstration.story import Story
+from scripts.demonstration.system import KeyServerProcess, System
 
 HOUR_SECONDS = 3_600
 JOB_FOLDER = Path(__file__).with_name("job")
@@ -69,8 +68,7 @@ def plain_result(cast: Cast, allowed: set[int]) -> dict[str, Any]:
     """The same model over the same rows in the clear."""
     import pandas as pd  # noqa: PLC0415 - only here
 
-    sys.path.insert(0, str(JOB_FOLDER))
-    from train import evaluate  # type: ignore[import-not-found]  # noqa: PLC0415 - the job's own code
+    from scripts.demonstration.job.train import evaluate  # noqa: PLC0415 - as above
 
     result: dict[str, Any] = evaluate(pd.DataFrame([p.row for p in cast.patients if p.number in allowed]))
     return result

@@ -10,10 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-from people import Patient
-from story import Story
-from system import KeyServerProcess, System
-
 from consentum.adapters.peers.http import HttpClient
 from consentum.crypto import merkle
 from consentum.crypto.checkpoint import open_note
@@ -21,6 +17,9 @@ from consentum.domain.journal import Entry
 from consentum.domain.parsing import as_bytes
 from consentum.errors import ConsentumError, Reason
 from consentum.flow.keyserver.anchor import origin_of
+from scripts.demonstration.people import Patient
+from scripts.demonstration.story import Story
+from scripts.demonstration.system import KeyServerProcess, System
 
 ANCHOR_WAIT_SECONDS = 30
 

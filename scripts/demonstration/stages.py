@@ -8,18 +8,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from eth_utils.crypto import keccak
-from people import (
-    FORM_BOARD,
-    FORM_REGISTRY,
-    FORM_STUDY,
-    YEAR_SECONDS,
-    Cast,
-    Patient,
-    choice_of,
-    form_hash,
-)
-from story import Story
-from system import THRESHOLD, System
 
 from consentum.adapters.peers.content import GatewayContent
 from consentum.adapters.peers.http import HttpClient
@@ -33,6 +21,18 @@ from consentum.flow.client.receipts import verify_signature
 from consentum.flow.keyserver.deposit import DEPOSIT_CONTEXT
 from consentum.flow.wire import Enrolment
 from consentum.ports.transactions import Call
+from scripts.demonstration.people import (
+    FORM_BOARD,
+    FORM_REGISTRY,
+    FORM_STUDY,
+    YEAR_SECONDS,
+    Cast,
+    Patient,
+    choice_of,
+    form_hash,
+)
+from scripts.demonstration.story import Story
+from scripts.demonstration.system import THRESHOLD, System
 
 WORKERS = 6
 
