@@ -95,6 +95,12 @@ class ConflictError(ConsentumError):
     code = "CONFLICT"
 
 
+class OutdatedError(ConsentumError):
+    """Something arrived between deciding and writing down; decide again."""
+
+    code = "OUTDATED"
+
+
 class ReplayedError(ConflictError):
     """The nonce was used for another message."""
 

@@ -6,6 +6,7 @@ A process reads <folder>/settings.json; `… init` writes it. Secrets are never 
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 from dataclasses import asdict, dataclass, fields
@@ -34,12 +35,18 @@ class ServiceSettings:
     """Finality and freshness limits; by default the chain's own."""
     max_body_bytes: int = 16 * 1024 * 1024
     rpc_timeout_seconds: float = 10.0
+    unsafe_foreign_rpc: bool = False
+    """Allows a chain node that is not on this host or a private network: it will see every opening."""
 
     def validate(self) -> None:
         """SettingsError naming the first setting that cannot work."""
         for name in ("rpc", "endpoint"):
             if urlsplit(getattr(self, name)).scheme not in ("http", "https"):
                 raise SettingsError(f"{name} is not an http(s) URL", field=name)
+        if not self.unsafe_foreign_rpc and not _is_own(urlsplit(self.rpc).hostname or ""):
+            raise SettingsError(
+                "the node is not your own and would see openings; unsafe_foreign_rpc allows it", field="rpc"
+            )
         if not 0 < self.port < 65536:
             raise SettingsError("port is not a port", field="port")
 
@@ -96,6 +103,15 @@ class RunnerSettings(ServiceSettings):
     gateway: str
     job_timeout_seconds: float = 600.0
     max_output_bytes: int = 1024 * 1024
+
+
+def _is_own(host: str) -> bool:
+    """A name without a dot, or a loopback or private address: on this host or inside the operator's network."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return bool(host) and "." not in host
+    return address.is_loopback or address.is_private
 
 
 def private_key_from_environment(name: str) -> bytes | None:

@@ -32,6 +32,9 @@ def init_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--port", type=int, required=True),
         click.option("--endpoint", default=None, help="URL others reach it under; default http://localhost:PORT."),
         click.option("--profile", default=None, help="anvil, ganache, ethereum or l2; default: the chain's own."),
+        click.option(
+            "--unsafe-foreign-rpc", is_flag=True, help="Allow a node that is not yours: it sees every opening."
+        ),
         folder_option,
     )
     for option in reversed(options):
@@ -39,15 +42,10 @@ def init_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def common(rpc: str, deployment: Path, port: int, endpoint: str | None, profile: str | None) -> dict[str, Any]:
+def common(deployment: Path, port: int, endpoint: str | None, **others: Any) -> dict[str, Any]:
     """The options as settings."""
-    return {
-        "rpc": rpc,
-        "deployment": str(deployment.resolve()),
-        "port": port,
-        "endpoint": endpoint or f"http://localhost:{port}",
-        "profile": profile,
-    }
+    where = {"deployment": str(deployment.resolve()), "port": port, "endpoint": endpoint or f"http://localhost:{port}"}
+    return {**where, **others}
 
 
 def print_status(settings: ServiceSettings) -> None:

@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 from consentum.errors import MalformedError
 
 MAX_ITEMS = 1_000
+MAX_SIGNATURE = 4_096
+# Kind byte to the least and the most bytes: ECDSA, passkey, contract.
+_SIGNATURE_SIZES = {0: (65, 65), 1: (168, MAX_SIGNATURE), 2: (21, MAX_SIGNATURE)}
 T = TypeVar("T")
 
 
@@ -53,3 +56,12 @@ def as_integer(value: object, what: str, below: int) -> int:
 
 def hexed(raw: bytes) -> str:
     return "0x" + raw.hex()
+
+
+def as_signature(value: object, what: str) -> bytes:
+    """A signature of one of the three kinds, as far as its form goes."""
+    raw = as_bytes(value, what, at_most=MAX_SIGNATURE)
+    least, most = _SIGNATURE_SIZES.get(raw[0] if raw else -1, (1, 0))
+    if not least <= len(raw) <= most:
+        raise MalformedError(f"{what} is no signature of a known kind", field=what)
+    return raw

@@ -16,9 +16,8 @@ from typing import Any
 from consentum.crypto import typed
 from consentum.crypto.typed import Domain
 from consentum.domain.messages import Login
-from consentum.domain.parsing import as_bytes, as_object, hexed
+from consentum.domain.parsing import as_object, as_signature, hexed
 from consentum.errors import MalformedError, SignatureRefused
-from consentum.flow.wire import MAX_SIGNATURE
 from consentum.ports.chain import Claim, Ledger, Roles
 
 CHALLENGE_SECONDS = 300
@@ -53,7 +52,7 @@ class LoginDesk:
         signature that is not by `who` (or her `assertion` delegate)."""
         body = as_object(data, "request", "login", "signature")
         login = typed.from_json(Login, body["login"])
-        signature = as_bytes(body["signature"], "signature", at_most=MAX_SIGNATURE)
+        signature = as_signature(body["signature"], "signature")
         if login.origin != self.origin:
             raise SignatureRefused("the login is for another origin", field="origin")
         now = self.clock()

@@ -16,12 +16,11 @@ from eth_utils.crypto import keccak
 from consentum.crypto import merkle, sealing, typed
 from consentum.domain.cid import Cid
 from consentum.domain.messages import Consent, Deposit, Enrol, Freeze, Job, Message, Release, Revoke, RevokeAll
-from consentum.domain.parsing import MAX_ITEMS, as_bytes, as_integer, as_list, as_object, hexed
+from consentum.domain.parsing import MAX_ITEMS, as_bytes, as_integer, as_list, as_object, as_signature, hexed
 from consentum.domain.records import Record
 from consentum.errors import MalformedError
 
 MAX_PAGE = MAX_ITEMS
-MAX_SIGNATURE = 4_096
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +56,8 @@ class ReleaseRequest:
         if len(openings) != len(ids):
             raise MalformedError("one opening or null per record", field="openings")
         signatures = (
-            as_bytes(body["jobSignature"], "jobSignature", at_most=MAX_SIGNATURE),
-            as_bytes(body["releaseSignature"], "releaseSignature", at_most=MAX_SIGNATURE),
+            as_signature(body["jobSignature"], "jobSignature"),
+            as_signature(body["releaseSignature"], "releaseSignature"),
         )
         return cls(job, signatures[0], release, signatures[1], key, ids, openings)
 
@@ -88,9 +87,7 @@ class Enrolment:
     @classmethod
     def parse(cls, data: object) -> Enrolment:
         body = as_object(data, "enrolments", "enrol", "signature")
-        return cls(
-            typed.from_json(Enrol, body["enrol"]), as_bytes(body["signature"], "signature", at_most=MAX_SIGNATURE)
-        )
+        return cls(typed.from_json(Enrol, body["enrol"]), as_signature(body["signature"], "signature"))
 
     def to_json(self) -> dict[str, Any]:
         return {"enrol": typed.to_json(self.enrol), "signature": hexed(self.signature)}
@@ -121,7 +118,7 @@ class DepositRequest:
             raise MalformedError("the records are not the signed ones", field="recordsRoot")
         return cls(
             deposit,
-            as_bytes(body["signature"], "signature", at_most=MAX_SIGNATURE),
+            as_signature(body["signature"], "signature"),
             records,
             as_list(body["enrolments"], "enrolments", Enrolment.parse),
             as_integer(body["epoch"], "epoch", 1 << 32),
@@ -192,7 +189,7 @@ class Notice:
             raise MalformedError("kind is Revoke, RevokeAll or Freeze", field="kind")
         message = typed.from_json(kind, body["message"])
         assert isinstance(message, Revoke | RevokeAll | Freeze)
-        return cls(message, as_bytes(body["signature"], "signature", at_most=MAX_SIGNATURE))
+        return cls(message, as_signature(body["signature"], "signature"))
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "message": typed.to_json(self.message), "signature": hexed(self.signature)}

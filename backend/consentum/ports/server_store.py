@@ -60,12 +60,15 @@ class Debit:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """All that R5 makes durable at once. entries[i] is about the i-th record of the page."""
+    """All that R5 makes durable at once. entries[i] is about the i-th record of the page; notices is how many notices
+    about the subjects the decision knew of."""
 
     key: ReleaseKey
     entries: Sequence[Entry]
     debits: Sequence[Debit]
     daily_cap: int
+    subjects: frozenset[str] = frozenset()
+    notices: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,8 @@ class ServerStore(Protocol):
     def commit(self, decision: Decision) -> Committed:
         """R5. First time: one leaf per entry. Again under the same key: the same leaves, and a further leaf for each
         record whose outcome changed. ReplayedError: the nonce belongs to another digest. RefusedError: LIMIT over the
-        velocity cap, BUDGET over a consent's epsilon. On any error nothing is written."""
+        velocity cap, BUDGET over a consent's epsilon. OutdatedError: a notice about one of the subjects came or went
+        since. On any error nothing is written."""
         ...
 
     def journal_size(self) -> int: ...

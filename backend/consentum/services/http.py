@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from consentum import errors
 from consentum.errors import ConsentumError, MalformedError, Reason
 from consentum.flow.login import LoginDesk, bearer
+from consentum.services import schemas
 
 log = logging.getLogger("consentum")
 
@@ -154,7 +155,7 @@ def add_login(app: FastAPI, desk: LoginDesk) -> None:
         """A challenge for the Login struct."""
         return desk.challenge()
 
-    @router.post("")
+    @router.post("", openapi_extra=schemas.body(schemas.LOGIN))
     def login(body: Body) -> dict[str, Any]:
         """{login, signature} to {token, expires}."""
         return desk.open(body)

@@ -123,9 +123,9 @@ class KeyServerProcess:
         announced = False
         while True:
             try:
+                self._journal()
                 announced = announced or self._announce()
                 if announced:
-                    self._journal()
                     anchor.anchor(self.server, self.sender)
                     notice.judge_pending(self.server, self.server.fresh_view())
             except ConsentumError as error:
@@ -183,6 +183,7 @@ def build(folder: Path) -> KeyServerProcess:
         clock=time.time,
         monotonic=time.monotonic,
         daily_cap=settings.daily_records_per_requester,
+        behind_anchor=True,  # until the journal was compared with the chain
     )
     sender = ChainSender(rpc, deployment, keys.account)
     desk = LoginDesk(ledger, deployment.user_domain, settings.endpoint, time.time)

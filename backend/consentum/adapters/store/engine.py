@@ -31,8 +31,9 @@ def open_engine(path: Path, metadata: MetaData) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        # Immediate: what a transaction reads cannot change before it writes.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        # Immediate: what a transaction reads cannot change before it writes. Readers need no lock under WAL.
+        reads = connection.get_execution_options().get("consentum_reads")
+        connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
 
     with storage_errors():
         metadata.create_all(engine)
@@ -54,6 +55,13 @@ def storage_errors() -> Iterator[None]:
 def transaction(engine: Engine) -> Iterator[Connection]:
     """One durable transaction; on any error nothing of it stays."""
     with storage_errors(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One consistent view; takes no lock."""
+    with storage_errors(), engine.execution_options(consentum_reads=True).begin() as connection:
         yield connection
 
 

@@ -29,7 +29,7 @@ from sqlalchemy import (
     update,
 )
 
-from consentum.adapters.store.engine import open_engine, transaction
+from consentum.adapters.store.engine import open_engine, reading, transaction
 from consentum.crypto import typed
 from consentum.domain.cid import Cid
 from consentum.domain.messages import Consent
@@ -85,7 +85,7 @@ class GatewayDatabase:
         tags = sorted({self._tag(subject) for subject in subjects})
         query = select(openings).where(openings.c.tag.in_(bindparam("tags", expanding=True)))
         found: dict[str, list[Consent]] = {}
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             rows = [row for part in _parts(tags) for row in connection.execute(query, {"tags": part})]
         for row in rows:
             consent = typed.from_json(Consent, self._open(row.id, row.box))
@@ -111,7 +111,7 @@ class GatewayDatabase:
         return self.relayed(message.id)
 
     def queued(self, limit: int) -> list[Relayed]:
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(select(relays).where(relays.c.state == "queued").limit(limit)).all()
         return [self._relayed(row) for row in rows]
 
@@ -122,7 +122,7 @@ class GatewayDatabase:
                 connection.execute(update(relays).where(wanted).values(state=state), {"ids": part})
 
     def relayed(self, identity: bytes) -> Relayed:
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(select(relays).where(relays.c.id == identity)).first()
         if row is None:
             raise NotFoundError("no such message", field="id")
@@ -176,13 +176,13 @@ class GatewayDatabase:
                 connection.execute(delete(records).where(records.c.deposit == records_root))
 
     def pending_deposits(self) -> list[PendingDeposit]:
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(select(deposits.c.id).where(deposits.c.acknowledged.is_(False))).all()
         return [self._deposit(row.id) for row in rows]
 
     def _deposit(self, root: bytes) -> PendingDeposit:
         plain = self._one(deposits, root)
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(select(records).where(records.c.deposit == root)).all()
         found = tuple(_record(self._open(row.id, row.box)) for row in rows)
         return PendingDeposit(root, plain["custodian"], found, plain["requests"], plain["receipts"])
@@ -194,20 +194,20 @@ class GatewayDatabase:
             .where(records.c.acknowledged.is_(True), records.c.categories.op("&")(outside) == 0)
             .order_by(records.c.id)
         )
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(query).all()
         return [_record(self._open(row.id, row.box)) for row in rows]
 
     def records_by_id(self, ids: Sequence[bytes]) -> dict[bytes, Record]:
         query = select(records).where(records.c.id.in_(bindparam("ids", expanding=True)))
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             rows = [row for part in _parts(list(ids)) for row in connection.execute(query, {"ids": part})]
         return {row.id: _record(self._open(row.id, row.box)) for row in rows}
 
     # Sealing
 
     def _one(self, table: Table, identity: bytes) -> Any:
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             row = connection.execute(select(table).where(table.c.id == identity)).first()
         if row is None:
             raise NotFoundError("not here", field="id")

@@ -8,18 +8,19 @@ leaves; FolderLock keeps a second process away.
 from __future__ import annotations
 
 import hashlib
+import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, literal, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, select, update
 
 from consentum.adapters.store import tables, vault
-from consentum.adapters.store.engine import open_engine, storage_errors, transaction
+from consentum.adapters.store.engine import open_engine, reading, transaction
 from consentum.crypto import merkle
 from consentum.domain.journal import Entry
 from consentum.domain.records import Record
-from consentum.errors import ConflictError, NotFoundError, Reason, RefusedError, ReplayedError
+from consentum.errors import ConflictError, NotFoundError, OutdatedError, Reason, RefusedError, ReplayedError
 from consentum.ports.server_store import Committed, Decision, NoticeRow, ReleaseKey, VaultRow
 
 DAY_SECONDS = 86_400
@@ -33,7 +34,7 @@ class KeyServerStore:
         self._master = master
         self._lock = threading.Lock()
         self._tree = merkle.Tree()
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(select(tables.journal.c.leaf_hash).order_by(tables.journal.c.position))
             self._tree.extend([row.leaf_hash for row in rows])
 
@@ -58,15 +59,15 @@ class KeyServerStore:
                 connection.execute(insert(tables.enrolments).prefix_with("OR IGNORE"), values)
 
     def has_deposit(self, records_root: bytes) -> bool:
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             return _has(connection, records_root)
 
     def vault(self, ids: Sequence[bytes], committee: bytes) -> dict[bytes, Record]:
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             return vault.find_records(connection, ids, committee)
 
     def shares(self, ids: Sequence[bytes]) -> list[bytes]:
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             return vault.open_shares(connection, self._master, ids)
 
     # Notices
@@ -85,13 +86,13 @@ class KeyServerStore:
         wanted: BindParameter[str] = bindparam("subjects", expanding=True)
         query = select(tables.notices).where(tables.notices.c.subject.in_(wanted))
         found: dict[str, list[NoticeRow]] = {}
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             for row in connection.execute(query, {"subjects": sorted({s.lower() for s in subjects})}):
                 found.setdefault(row.subject, []).append(_notice(row))
         return found
 
     def unjudged(self) -> list[NoticeRow]:
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(select(tables.notices).where(tables.notices.c.judged.is_(False)).limit(1_000))
             return [_notice(row) for row in rows]
 
@@ -108,6 +109,7 @@ class KeyServerStore:
             with transaction(self._engine) as connection:
                 known = _seen(connection, decision.key)
                 leaves, fresh = _place(known, decision.entries, size)
+                _nothing_came_between(connection, decision)
                 _debit(connection, decision)
                 granted = [entry.reason == Reason.ALLOWED for entry in decision.entries]
                 _write_once(connection, decision, leaves, granted, known is None)
@@ -134,7 +136,7 @@ class KeyServerStore:
         return self._tree.consistency_proof(old, new)
 
     def entry(self, index: int) -> Entry:
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             t = tables.journal
             row = connection.execute(select(t.c.entry).where(t.c.position == index)).first()
         if row is None:
@@ -144,18 +146,18 @@ class KeyServerStore:
     def entries_of(self, subject: str) -> list[tuple[int, Entry]]:
         t = tables.journal
         query = select(t.c.position, t.c.entry).where(t.c.subject == subject.lower()).order_by(t.c.position)
-        with transaction(self._engine) as connection:
+        with reading(self._engine) as connection:
             return [(row.position, Entry.from_bytes(row.entry)) for row in connection.execute(query)]
 
     def audit(self) -> list[int]:
         t = tables.journal
-        with storage_errors(), self._engine.connect() as connection:
+        with reading(self._engine) as connection:
             rows = connection.execute(select(t.c.position, t.c.leaf_hash, t.c.entry).order_by(t.c.position)).all()
         return [row.position for row in rows if merkle.leaf_hash(row.entry) != row.leaf_hash]
 
     def ping(self) -> None:
         with transaction(self._engine) as connection:
-            connection.execute(update(tables.deposits).where(literal(False)).values(records_root=b""))
+            connection.execute(insert(tables.pulse).prefix_with("OR REPLACE"), {"id": 1, "beats": secrets.randbits(31)})
 
 
 def _has(connection: Connection, records_root: bytes) -> bool:
@@ -198,6 +200,14 @@ def _place(
             leaves.append(size + len(fresh))
             fresh.append(position)
     return leaves, fresh
+
+
+def _nothing_came_between(connection: Connection, decision: Decision) -> None:
+    """A notice that was acknowledged before this transaction counts, even if it came after the decision."""
+    wanted: BindParameter[str] = bindparam("subjects", expanding=True)
+    query = select(func.count()).select_from(tables.notices).where(tables.notices.c.subject.in_(wanted))
+    if connection.execute(query, {"subjects": list(decision.subjects)}).scalar_one() != decision.notices:
+        raise OutdatedError
 
 
 def _debit(connection: Connection, decision: Decision) -> None:

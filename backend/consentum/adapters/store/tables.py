@@ -41,6 +41,8 @@ wrapping = Table(
     Column("wrapped", LargeBinary, nullable=False),
 )
 
+pulse = Table("pulse", metadata, Column("id", Integer, primary_key=True), Column("beats", BigInteger, nullable=False))
+
 deposits = Table("deposits", metadata, Column("records_root", LargeBinary(32), primary_key=True))
 
 enrolments = Table(

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from consentum.crypto import typed
 from consentum.domain.journal import counts
 from consentum.domain.messages import Consent, Job
-from consentum.domain.parsing import as_bytes, as_integer, as_object, hexed
+from consentum.domain.parsing import as_integer, as_object, as_signature, hexed
 from consentum.domain.records import Record
 from consentum.errors import MalformedError, NotFoundError, Reason, SignatureRefused
 from consentum.flow.gateway.gateway import Gateway
-from consentum.flow.wire import MAX_SIGNATURE
 from consentum.ports.chain import Claim, Item, Roles
 
 
@@ -32,7 +31,7 @@ def cohort(gateway: Gateway, data: object, who: str) -> dict[str, object]:
     patient and study. NotFoundError for anybody but the job's requester and runner."""
     body = as_object(data, "request", "job", "jobSignature", "categories")
     job = typed.from_json(Job, body["job"])
-    signature = as_bytes(body["jobSignature"], "jobSignature", at_most=MAX_SIGNATURE)
+    signature = as_signature(body["jobSignature"], "jobSignature")
     categories = as_integer(body["categories"], "categories", 1 << 63)
     if categories == 0:
         raise MalformedError("name at least one category", field="categories")

@@ -15,10 +15,10 @@ from eth_utils.crypto import keccak
 
 from consentum.crypto import typed
 from consentum.domain.messages import Consent, Freeze, Revoke, RevokeAll
-from consentum.domain.parsing import as_bytes, as_object, hexed
+from consentum.domain.parsing import as_object, as_signature, hexed
 from consentum.errors import ConsentumError, RevertedError, SignatureRefused
 from consentum.flow.gateway.gateway import Gateway
-from consentum.flow.wire import MAX_SIGNATURE, Notice
+from consentum.flow.wire import Notice
 from consentum.ports.chain import Claim, Roles
 from consentum.ports.gateway_store import Relayed
 from consentum.ports.transactions import Call
@@ -36,7 +36,7 @@ def grant(gateway: Gateway, data: object) -> dict[str, Any]:
     """{consent, signature}: keeps the opening and queues the grant. SignatureRefused, MalformedError."""
     body = as_object(data, "request", "consent", "signature")
     consent = typed.from_json(Consent, body["consent"])
-    signature = as_bytes(body["signature"], "signature", at_most=MAX_SIGNATURE)
+    signature = as_signature(body["signature"], "signature")
     commitment = typed.struct_hash(consent)
     _require_signed(gateway, consent.subject, Roles.CONSENT, commitment, signature)
     gateway.store.add_opening(commitment, consent)

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from consentum.crypto import typed
 from consentum.domain.messages import Freeze, Revoke, RevokeAll
 from consentum.domain.parsing import hexed
-from consentum.errors import MalformedError, RefusedError, SignatureRefused, UnavailableError
+from consentum.errors import MalformedError, Reason, RefusedError, SignatureRefused, UnavailableError
 from consentum.flow.keyserver.server import KeyServer
 from consentum.flow.wire import Notice
 from consentum.ports.chain import Claim, Roles, View
@@ -18,6 +19,8 @@ from consentum.ports.server_store import NoticeRow
 NOTICE_CONTEXT = b"consentum/notice-receipt/1\n"
 MAX_CUTOFF_AHEAD_SECONDS = 3_600
 MAX_FREEZE_AHEAD_SECONDS = 30 * 86_400
+# Nobody can be asked who signed them, so somebody could fill the disk with them.
+MAX_UNJUDGED = 1_000
 
 
 def accept(server: KeyServer, notice: Notice) -> dict[str, Any]:
@@ -28,11 +31,13 @@ def accept(server: KeyServer, notice: Notice) -> dict[str, Any]:
     """
     _not_too_far(server, notice)
     try:
-        judged = _entitled(server, notice, server.fresh_view())
+        [judged] = _entitled(server, [notice], server.fresh_view())
         if not judged:
             raise SignatureRefused(field="signature")
     except (RefusedError, UnavailableError):
         judged = False
+        if len(server.store.unjudged()) >= MAX_UNJUDGED:
+            raise RefusedError(Reason.LIMIT, "too many notices wait to be judged") from None
     server.store.add_notice(_row(notice, judged))
     receipt = {"v": 1, "server": server.address.lower(), "notice": hexed(_digest(server, notice)), "judged": judged}
     return {"receipt": receipt, "signature": hexed(server.sign(NOTICE_CONTEXT, receipt))}
@@ -40,9 +45,13 @@ def accept(server: KeyServer, notice: Notice) -> dict[str, Any]:
 
 def judge_pending(server: KeyServer, view: View) -> None:
     """Judges what was kept while no node answered; what nobody entitled signed is dropped."""
-    for row in server.store.unjudged():
-        notice = Notice.parse({"kind": row.kind, "message": json.loads(row.message), "signature": hexed(row.signature)})
-        if _entitled(server, notice, view):
+    rows = server.store.unjudged()
+    notices = [
+        Notice.parse({"kind": row.kind, "message": json.loads(row.message), "signature": hexed(row.signature)})
+        for row in rows
+    ]
+    for row, notice, entitled in zip(rows, notices, _entitled(server, notices, view), strict=True):
+        if entitled:
             server.store.add_notice(_row(notice, True))
         else:
             server.store.drop_unjudged(row)
@@ -56,10 +65,18 @@ def _not_too_far(server: KeyServer, notice: Notice) -> None:
         raise MalformedError("a freeze lasts 30 days at most", field="until")
 
 
-def _entitled(server: KeyServer, notice: Notice, view: View) -> bool:
+def _entitled(server: KeyServer, notices: Sequence[Notice], view: View) -> list[bool]:
+    """Of each notice, whether its signer is entitled at latest or at finalized."""
+    if not notices:
+        return []
+    claims = [_claim(server, notice) for notice in notices]
+    at_latest, at_finalized = (server.ledger.signed_by(block, claims) for block in (view.latest, view.finalized))
+    return [late or early for late, early in zip(at_latest, at_finalized, strict=True)]
+
+
+def _claim(server: KeyServer, notice: Notice) -> Claim:
     roles = Roles.GUARDIAN if isinstance(notice.message, Freeze) else Roles.CONSENT | Roles.GUARDIAN
-    claim = Claim(notice.message.subject, roles, _digest(server, notice), notice.signature)
-    return any(server.ledger.signed_by(block, [claim])[0] for block in (view.latest, view.finalized))
+    return Claim(notice.message.subject, roles, _digest(server, notice), notice.signature)
 
 
 def _digest(server: KeyServer, notice: Notice) -> bytes:

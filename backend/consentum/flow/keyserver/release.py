@@ -12,7 +12,7 @@ from consentum.domain.journal import RECEIPT_CONTEXT, Entry, bitmap, counts
 from consentum.domain.messages import Consent
 from consentum.domain.parsing import hexed
 from consentum.domain.records import Record
-from consentum.errors import MalformedError, NotFoundError, Reason, RefusedError, UnavailableError
+from consentum.errors import MalformedError, NotFoundError, OutdatedError, Reason, RefusedError, UnavailableError
 from consentum.flow.keyserver.notice import judge_pending
 from consentum.flow.keyserver.server import KeyServer
 from consentum.flow.wire import Answer, ReleaseRequest
@@ -44,6 +44,7 @@ class Verdict:
     reasons: tuple[int, ...]
     view: View
     at: float
+    notices: int
 
 
 def release(server: KeyServer, request: ReleaseRequest) -> Answer:
@@ -58,7 +59,10 @@ def release(server: KeyServer, request: ReleaseRequest) -> Answer:
     at_finalized = _policy(server, page, view.finalized)  # R2
     for _ in range(ATTEMPTS):
         verdict = _decide(server, page, at_finalized)  # R4
-        committed = _write_down(server, page, verdict)  # R3, R5
+        try:
+            committed = _write_down(server, page, verdict)  # R3, R5
+        except OutdatedError:
+            continue
         sealed = _seal(server, page, verdict)  # R6
         if server.monotonic() - verdict.at <= MAX_DECISION_AGE_SECONDS:
             return _answer(server, page, verdict, committed, sealed)  # R7
@@ -113,7 +117,7 @@ def _decide(server: KeyServer, page: Page, at_finalized: Sequence[int]) -> Verdi
     view = server.fresh_view()
     at_latest = _policy(server, page, view.latest)
     judge_pending(server, view)
-    held = server.store.notices([item.consent.subject for item in page.items])
+    held = server.store.notices(sorted(_subjects(page)))
     reasons = tuple(
         _combine(server, early, late, item, held.get(item.consent.subject.lower(), []))
         for early, late, item in zip(at_finalized, at_latest, page.items, strict=True)
@@ -121,7 +125,11 @@ def _decide(server: KeyServer, page: Page, at_finalized: Sequence[int]) -> Verdi
     signatures = {*at_finalized, *at_latest} & {int(reason) for reason in SIGNATURE_REASONS}
     if signatures:
         raise RefusedError(Reason(min(signatures)))  # R5 journals only what was validly signed
-    return Verdict(reasons, view, at)
+    return Verdict(reasons, view, at, sum(map(len, held.values())))
+
+
+def _subjects(page: Page) -> frozenset[str]:
+    return frozenset(item.consent.subject.lower() for item in page.items)
 
 
 def _combine(server: KeyServer, early: int, late: int, item: Item, notices: Sequence[NoticeRow]) -> int:
@@ -157,7 +165,8 @@ def _write_down(server: KeyServer, page: Page, verdict: Verdict) -> Committed:
         job.requester.lower(),
         request.release.job,
     )
-    return server.store.commit(Decision(key, entries, debits, server.daily_cap))
+    decision = Decision(key, entries, debits, server.daily_cap, _subjects(page), verdict.notices)
+    return server.store.commit(decision)
 
 
 def _entry(server: KeyServer, page: Page, verdict: Verdict, position: int) -> Entry:

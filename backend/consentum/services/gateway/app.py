@@ -20,6 +20,7 @@ from consentum.domain.parsing import as_bytes, as_list, as_object, hexed
 from consentum.errors import MalformedError, NotFoundError
 from consentum.flow.gateway import cohort, forward, relay
 from consentum.ports.chain import Roles
+from consentum.services import schemas
 from consentum.services.http import Body, SignedIn, add_login, health_routes, new_app
 from consentum.wiring.gateway import GatewayProcess
 
@@ -54,12 +55,12 @@ def _patient_routes(app: FastAPI, process: GatewayProcess) -> None:
         """The chain and the contracts this gateway works with, and the key servers it forwards to."""
         return {**asdict(process.deployment), "key_servers": list(process.settings.key_servers)}
 
-    @app.post("/v1/consents")
+    @app.post("/v1/consents", openapi_extra=schemas.body(schemas.GRANT))
     def grant(body: Body) -> dict[str, Any]:
         """{consent, signature}: keeps the opening and puts the grant on chain."""
         return relay.grant(gateway, body)
 
-    @app.post("/v1/revocations")
+    @app.post("/v1/revocations", openapi_extra=schemas.body(schemas.NOTICE))
     def revoke(body: Body) -> dict[str, Any]:
         """{kind, message, signature}: to every key server at once, and on chain."""
         return relay.revoke(gateway, body)
@@ -84,7 +85,7 @@ def _patient_routes(app: FastAPI, process: GatewayProcess) -> None:
 def _form_routes(app: FastAPI, process: GatewayProcess) -> None:
     store = process.gateway.store
 
-    @app.post("/v1/forms")
+    @app.post("/v1/forms", openapi_extra=schemas.body(schemas.FORM))
     def add_form(body: Body, _: SignedIn) -> dict[str, str]:
         """{text}: keeps a form's text; its keccak256 is the hash that studies and consents name."""
         text = as_object(body, "request", "text")["text"]
@@ -103,14 +104,14 @@ def _form_routes(app: FastAPI, process: GatewayProcess) -> None:
 def _content_routes(app: FastAPI, process: GatewayProcess) -> None:
     content = process.content
 
-    @app.post("/v1/content")
+    @app.post("/v1/content", openapi_extra=schemas.CAR)
     async def put_content(request: Request, _: SignedIn) -> dict[str, Any]:
         """A CAR of sealed records; every block is verified, all or nothing."""
         body = io.BytesIO(await request.body())
         roots = await run_in_threadpool(content.put_car, body)
         return {"roots": [str(root) for root in roots]}
 
-    @app.post("/v1/content/car")
+    @app.post("/v1/content/car", openapi_extra=schemas.body(schemas.CIDS))
     def get_content(body: Body) -> Response:
         """{cids} to one CAR. Contents are sealed and named by their hash, so anybody may have them."""
         texts = as_list(as_object(body, "request", "cids")["cids"], "cids", str)
@@ -122,17 +123,17 @@ def _content_routes(app: FastAPI, process: GatewayProcess) -> None:
 def _job_routes(app: FastAPI, process: GatewayProcess) -> None:
     gateway = process.gateway
 
-    @app.post("/v1/deposits")
+    @app.post("/v1/deposits", openapi_extra=schemas.body(schemas.DEPOSITS))
     def deposit(body: Body, who: SignedIn) -> dict[str, Any]:
         """{requests}: a custodian's batch, one part per key server."""
         return forward.deposit(gateway, body, who)
 
-    @app.post("/v1/cohorts")
+    @app.post("/v1/cohorts", openapi_extra=schemas.body(schemas.COHORT))
     def cohort_(body: Body, who: SignedIn) -> dict[str, Any]:
         """{job, jobSignature, categories}: what the job would get now; the records only for its runner."""
         return cohort.cohort(gateway, body, who)
 
-    @app.post("/v1/releases")
+    @app.post("/v1/releases", openapi_extra=schemas.body(schemas.FORWARD))
     def release(body: Body, who: SignedIn) -> dict[str, Any]:
         """{server, request}: one page to one key server, openings attached."""
         return dict(forward.release(gateway, body, who))

@@ -16,6 +16,7 @@ from consentum.errors import NotFoundError
 from consentum.flow.keyserver import anchor, deposit, notice, release
 from consentum.flow.wire import DepositRequest, Notice, ReleaseRequest
 from consentum.ports.chain import Roles
+from consentum.services import schemas
 from consentum.services.http import Body, SignedIn, add_login, health_routes, new_app
 from consentum.wiring.keyserver import KeyServerProcess
 
@@ -54,17 +55,17 @@ def _working_routes(app: FastAPI, process: KeyServerProcess) -> None:
             "sealingKey": hexed(server.sealing_keys[epoch].public),
         }
 
-    @app.post("/v1/deposits")
+    @app.post("/v1/deposits", openapi_extra=schemas.body(schemas.DEPOSIT))
     def deposit_(body: Body) -> dict[str, Any]:
         """D5: a custodian's batch."""
         return deposit.accept(server, DepositRequest.parse(body))
 
-    @app.post("/v1/releases")
+    @app.post("/v1/releases", openapi_extra=schemas.body(schemas.RELEASE))
     def release_(body: Body) -> dict[str, Any]:
         """R1 to R7: one page of a job."""
         return release.release(server, ReleaseRequest.parse(body)).to_json()
 
-    @app.post("/v1/notices")
+    @app.post("/v1/notices", openapi_extra=schemas.body(schemas.NOTICE))
     def notice_(body: Body) -> dict[str, Any]:
         """A signed Revoke, RevokeAll or Freeze, from anybody."""
         return notice.accept(server, Notice.parse(body))

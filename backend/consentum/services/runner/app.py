@@ -16,11 +16,11 @@ from fastapi import FastAPI
 from consentum.crypto import typed
 from consentum.domain.messages import Job
 from consentum.domain.package import JobPackage
-from consentum.domain.parsing import as_bytes, as_integer, as_object, hexed
+from consentum.domain.parsing import as_integer, as_object, as_signature, hexed
 from consentum.errors import MalformedError, NotFoundError, Reason, RefusedError, SignatureRefused
-from consentum.flow.wire import MAX_SIGNATURE
 from consentum.jobs.work import JobState, work
 from consentum.ports.chain import Claim, Roles
+from consentum.services import schemas
 from consentum.services.http import Body, SignedIn, add_login, health_routes, new_app
 from consentum.wiring.runner import RunnerProcess
 
@@ -39,7 +39,7 @@ class Jobs:
         """{job, jobSignature, package}; the same job again is the same state, never a second run."""
         body = as_object(data, "request", "job", "jobSignature", "package")
         job = typed.from_json(Job, body["job"])
-        signature = as_bytes(body["jobSignature"], "jobSignature", at_most=MAX_SIGNATURE)
+        signature = as_signature(body["jobSignature"], "jobSignature")
         package = parse_package(body["package"])
         if job.code != package.digest:
             raise MalformedError("the code is not the signed one", field="code")
@@ -111,7 +111,7 @@ def create_app(process: RunnerProcess) -> FastAPI:
         """Who this is, for boards to accredit and jobs to name."""
         return {"address": process.key.address.lower()}
 
-    @app.post("/v1/jobs")
+    @app.post("/v1/jobs", openapi_extra=schemas.body(schemas.JOB))
     def submit(body: Body) -> dict[str, Any]:
         """{job, jobSignature, package}: the signature is the permission to run; the result is the requester's alone."""
         return {"id": jobs.submit(body).to_json()["id"]}

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the OpenAPI documents say about bodies, derived from types.json. Parsing itself is flow.wire's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from consentum.crypto import typed
+from consentum.domain.messages import MESSAGES
+from consentum.domain.package import OUTPUT_KINDS
+from consentum.domain.parsing import MAX_ITEMS
+
+Schema = dict[str, Any]
+
+HEX: Schema = {"type": "string", "pattern": "^0x([0-9a-f]{2})*$"}
+
+
+def hex_of(length: int) -> Schema:
+    """0x text of `length` bytes."""
+    return {"type": "string", "pattern": f"^0x[0-9a-fA-F]{{{2 * length}}}$"}
+
+
+def exactly(**properties: Schema) -> Schema:
+    """An object with these fields and no other."""
+    required = list(properties)
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def list_of(item: Schema, at_most: int = MAX_ITEMS) -> Schema:
+    return {"type": "array", "items": item, "minItems": 1, "maxItems": at_most}
+
+
+def message(name: str) -> Schema:
+    """A signed struct."""
+    return exactly(**{field: _field(kind) for field, kind in typed.fields_of(name)})
+
+
+def _field(kind: str) -> Schema:
+    if kind.endswith("[]"):
+        return {"type": "array", "items": _field(kind[:-2])}
+    if kind in MESSAGES:
+        return message(kind)
+    if kind == "address":
+        return hex_of(20)
+    if kind.startswith("uint"):
+        return {"type": "integer", "minimum": 0, "maximum": 2 ** int(kind[4:]) - 1}
+    if kind == "bytes32":
+        return hex_of(32)
+    return {"bool": {"type": "boolean"}, "string": {"type": "string"}}.get(kind, HEX)
+
+
+def body(schema: Schema) -> Schema:
+    """For a route's openapi_extra."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+_RECORD = exactly(
+    subject=hex_of(20),
+    categories={"type": "integer", "minimum": 1},
+    cid={"type": "string"},
+    keyCommitment=hex_of(32),
+    salt=hex_of(32),
+)
+_ENROLMENT = exactly(enrol=message("Enrol"), signature=HEX)
+_PAGE = {
+    "job": message("Job"),
+    "jobSignature": HEX,
+    "release": message("Release"),
+    "releaseSignature": HEX,
+    "responseKey": hex_of(1216),
+    "records": list_of(hex_of(32)),
+}
+
+LOGIN = exactly(login=message("Login"), signature=HEX)
+RELEASE = exactly(**_PAGE, openings=list_of({"anyOf": [message("Consent"), {"type": "null"}]}))
+DEPOSIT = exactly(
+    deposit=message("Deposit"),
+    signature=HEX,
+    records=list_of(_RECORD),
+    enrolments=list_of(_ENROLMENT),
+    epoch={"type": "integer", "minimum": 1},
+    sealed=HEX,
+)
+NOTICE = exactly(
+    kind={"enum": ["Revoke", "RevokeAll", "Freeze"]},
+    message={"anyOf": [message(kind) for kind in ("Revoke", "RevokeAll", "Freeze")]},
+    signature=HEX,
+)
+GRANT = exactly(consent=message("Consent"), signature=HEX)
+FORM = exactly(text={"type": "string", "minLength": 1})
+CIDS = exactly(cids=list_of({"type": "string"}))
+DEPOSITS = exactly(requests={"type": "object", "additionalProperties": DEPOSIT, "minProperties": 2})
+COHORT = exactly(job=message("Job"), jobSignature=HEX, categories={"type": "integer", "minimum": 1})
+FORWARD = exactly(server=hex_of(20), request=exactly(**_PAGE))
+PACKAGE = exactly(
+    files={"type": "object", "additionalProperties": {"type": "string", "contentEncoding": "base64"}},
+    entry={"type": "string"},
+    categories={"type": "integer", "minimum": 1},
+    outputs={"type": "object", "additionalProperties": {"enum": list(OUTPUT_KINDS)}},
+)
+JOB = exactly(job=message("Job"), jobSignature=HEX, package=PACKAGE)
+CAR = {"requestBody": {"required": True, "content": {"application/vnd.ipld.car": {"schema": {"type": "string"}}}}}
