@@ -52,9 +52,9 @@ def status(folder: Path) -> None:
 @folder_option
 def audit(folder: Path) -> None:
     """Recompute every leaf of the journal from disk; names the entries that were altered."""
-    from consentum.wiring.keyserver import KEY_FILE, KeyFile  # noqa: PLC0415 - as above
+    from consentum.wiring.keyserver import KEY_FILE, VAULT_FILE, KeyFile  # noqa: PLC0415 - as above
 
-    store = KeyServerStore(folder / "vault.db", KeyFile.load(folder / KEY_FILE).master)
+    store = KeyServerStore(folder / VAULT_FILE, KeyFile.load(folder / KEY_FILE).master)
     altered = store.audit()
     if altered:
         raise CorruptError(f"altered entries: {', '.join(map(str, altered))}", field="journal")

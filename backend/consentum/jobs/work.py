@@ -66,7 +66,7 @@ def _work(process: RunnerProcess, state: JobState) -> None:
         state.stage = f"asking the key servers for {len(rows)} records"
         pages = _release(process, client, state, rows)
         keys = [key for page in pages for key in page.keys]
-        state.result = {"outputs": {}, "manifest": manifest(state, rows, pages)}
+        state.result = {"outputs": {}, "manifest": manifest(state, cohort, pages)}
         if not keys:
             state.state, state.stage = "refused", "no record was released"
             return
@@ -110,16 +110,16 @@ def _records(
             yield JobRecord(pseudonyms[key.record], header.name, header.content_type, plain)
 
 
-def manifest(state: JobState, rows: Sequence[object], pages: Sequence[Collected]) -> dict[str, Any]:
+def manifest(state: JobState, cohort: Mapping[str, Any], pages: Sequence[Collected]) -> dict[str, Any]:
     """What a paper's Methods needs, and what a server could be held to: blocks, cohort root, code digest, refusals by
-    reason, and every server's signed receipt."""
+    reason, and every server's signed receipt. What no server was asked about is refused by the gateway's word."""
     released = sorted(key.record for page in pages for key in page.keys)
-    refused = total([page.receipts[0].counts for page in pages])
+    refused = total([page.receipts[0].counts for page in pages]) if pages else dict(cohort["counts"])
     refused.pop("ALLOWED", None)
     return {
         "job": typed.to_json(state.job),
         "code": hexed(state.package.digest),
-        "of": len(rows),
+        "of": int(cohort["of"]),
         "released": len(released),
         "refused": refused,
         "cohortRoot": hexed(merkle.root_of(released)),

@@ -31,6 +31,6 @@ class Sender(Protocol):
     def send(self, calls: Sequence[Call], timeout: float = 30.0) -> list[str]:
         """Sends all, waits until all are mined, gives their hashes.
 
-        RevertedError: the contract refuses one; those before it were sent. UnavailableError leaves open which were sent:
-        every message of ours may arrive twice."""
+        RevertedError: the contract refuses one; those before it were sent. UnavailableError leaves open which were
+        sent: every message of ours may arrive twice."""
         ...

@@ -32,6 +32,7 @@ from consentum.settings import KeyServerSettings
 
 log = logging.getLogger("consentum.keyserver")
 KEY_FILE = "keys.json"
+VAULT_FILE = "vault.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +167,14 @@ def build(folder: Path) -> KeyServerProcess:
     settings = KeyServerSettings.load(folder)
     lock = FolderLock(folder)
     path = folder / KEY_FILE
+    if not path.exists() and (folder / VAULT_FILE).exists():
+        raise KeyFileError("the key file is gone; a new one would open nothing that is in the vault", field=KEY_FILE)
     keys = KeyFile.load(path) if path.exists() else KeyFile.create(path)
     deployment = Deployment.load(Path(settings.deployment))
     profile = profile_for(deployment.chain_id, settings.profile)
     rpc = Rpc(settings.rpc, settings.rpc_timeout_seconds)
     ledger = ChainLedger(rpc, deployment, profile)
-    store = KeyServerStore(folder / "vault.db", keys.master)
+    store = KeyServerStore(folder / VAULT_FILE, keys.master)
     server = KeyServer(
         address=WalletKey(keys.account).address,
         domain=deployment.user_domain,

@@ -20,13 +20,14 @@ BATCH = 100
 
 
 class RpcError(UnavailableError):
-    """The node answered with an error; `data` is the revert data if there was any."""
+    """The node answered with an error. Its own words are apart, in `node_message`: they may repeat what it was sent.
+    `data` is the revert data if there was any."""
 
     code = "RPC"
 
-    def __init__(self, message: str, data: str = "") -> None:
-        super().__init__(message)
-        self.data = data
+    def __init__(self, number: int, node_message: str = "", data: str = "") -> None:
+        super().__init__(f"the node answered with error {number}")
+        self.node_message, self.data = node_message, data
 
 
 class Rpc:
@@ -93,5 +94,10 @@ def _result(answer: Any) -> Any:
     if "error" in answer:
         error = answer["error"] if isinstance(answer["error"], dict) else {}
         data = error.get("data")
-        raise RpcError(str(error.get("message", "error"))[:200], data if isinstance(data, str) else "")
+        number = error.get("code")
+        raise RpcError(
+            number if isinstance(number, int) else 0,
+            str(error.get("message", ""))[:200],
+            data if isinstance(data, str) else "",
+        )
     return answer.get("result")

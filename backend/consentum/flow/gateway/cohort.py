@@ -16,6 +16,9 @@ from consentum.errors import MalformedError, NotFoundError, Reason, SignatureRef
 from consentum.flow.gateway.gateway import Gateway
 from consentum.ports.chain import Claim, Item, Roles
 
+# Refusals that concern the job, not a record.
+JOB_REASONS = frozenset(range(Reason.JOB_SIGNATURE, Reason.RUNNER_NOT_REQUESTER + 1))
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -48,13 +51,15 @@ def cohort(gateway: Gateway, data: object, who: str) -> dict[str, object]:
         "counts": counts([candidate.reason for candidate in found]),
     }
     if who == job.runner:
+        # What a job would be refused as a whole, or nobody gave to a person, is not listed: ids are not for browsing.
+        listed = [c for c in found if c.reason == Reason.ALLOWED or (any(job.study) and c.reason not in JOB_REASONS)]
         answer["records"] = [
             {
                 "record": hexed(c.record.id),
                 "pseudonym": pseudonym(gateway, job, c.record),
                 "committee": hexed(c.record.committee),
             }
-            for c in found
+            for c in listed
         ]
     return answer
 

@@ -12,7 +12,15 @@ from consentum.domain.journal import RECEIPT_CONTEXT, Entry, bitmap, counts
 from consentum.domain.messages import Consent
 from consentum.domain.parsing import hexed
 from consentum.domain.records import Record
-from consentum.errors import MalformedError, NotFoundError, OutdatedError, Reason, RefusedError, UnavailableError
+from consentum.errors import (
+    CorruptError,
+    MalformedError,
+    NotFoundError,
+    OutdatedError,
+    Reason,
+    RefusedError,
+    UnavailableError,
+)
 from consentum.flow.keyserver.notice import judge_pending
 from consentum.flow.keyserver.server import KeyServer
 from consentum.flow.wire import Answer, ReleaseRequest
@@ -95,12 +103,12 @@ def _open_page(server: KeyServer, request: ReleaseRequest, view: View) -> Page:
 
 
 def _item(server: KeyServer, record: Record | None, opening: Consent | None) -> Item:
-    """What the policy is asked. No record and no opening become a consent that nobody granted, so that "unknown" and
-    "not permitted" are one answer."""
+    """What the policy is asked. No record and no opening become a consent that nobody granted, and a record that is not
+    here meets the opening it came with, so that "unknown" and "not permitted" are one answer."""
     blank = Consent(ZERO_ADDRESS, server.ledger.policy, *(bytes(32),) * 2, 0, 0, bytes(32), 0, 0, 0, 0, 0, 0, bytes(32))
     consent = opening or blank
     if record is None:
-        return Item(replace(blank, subject=ZERO_ADDRESS), 0)
+        return Item(replace(consent, subject=ZERO_ADDRESS), 0)
     return Item(replace(consent, subject=record.subject), record.categories)
 
 
@@ -200,7 +208,10 @@ def _seal(server: KeyServer, page: Page, verdict: Verdict) -> bytes:
     record's key commitment and CID, so the job need not believe the gateway about them."""
     pairs = zip(page.records, verdict.reasons, strict=True)
     released = [record for record, reason in pairs if reason == Reason.ALLOWED and record is not None]
-    shares = server.store.shares([record.id for record in released]) if released else []
+    try:
+        shares = server.store.shares([record.id for record in released]) if released else []
+    except CorruptError as error:
+        raise RefusedError(Reason.STORE_UNAVAILABLE, str(error)) from None
     parts = [share + r.key_commitment + r.cid.raw for share, r in zip(shares, released, strict=True)]
     info = sealing.answer_info(page.question.release_digest, typed.address_bytes(server.address), page.index)
     return sealing.seal(b"".join(parts), page.request.response_key, info)

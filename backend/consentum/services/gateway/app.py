@@ -68,6 +68,7 @@ def _patient_routes(app: FastAPI, process: GatewayProcess) -> None:
     @app.get("/v1/consents")
     def consents(who: SignedIn, subject: str) -> dict[str, Any]:
         """A subject's consents with their state on chain, to herself and her delegates."""
+        typed.address_bytes(subject)
         block = gateway.ledger.view().latest
         if not gateway.ledger.may_act(block, subject, Roles.CONSENT | Roles.GUARDIAN, who):
             raise NotFoundError("no such subject", field="subject")

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 
+from consentum.crypto import typed
 from consentum.domain.parsing import hexed
 from consentum.errors import NotFoundError
 from consentum.flow.keyserver import anchor, deposit, notice, release
@@ -109,4 +110,5 @@ def _may_read(process: KeyServerProcess, subject: str, who: str) -> bool:
     ledger = process.server.ledger
     if not subject:
         return False
+    typed.address_bytes(subject)
     return ledger.may_act(ledger.view().latest, subject, Roles.CONSENT | Roles.GUARDIAN, who)
