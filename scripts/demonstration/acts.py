@@ -59,7 +59,7 @@ def refusals(act: Act) -> None:
     swapped = replace(good, response_key=SealingKey().public)
     replayed = asker.signed(replace(good, release=replace(good.release, deadline=good.release.deadline + 1)))
     rows = [
-        ("allowed, for comparison", asker.ask(good), "yes"),
+        ("allowed, for comparison", asker.ask(good), "ALLOWED"),
         ("an outsider asks", outsider.ask(outsider.request(willing, _terms(willing))), "REQUESTER_NOT_MEMBER"),
         ("a purpose the study has not", asker.ask(asker.request(willing, _terms(willing), other_purpose)), "PURPOSE"),
         ("Anna, who never agreed to this study", asker.ask(asker.request(anna, _terms(anna))), "SCOPE"),
@@ -74,10 +74,12 @@ def refusals(act: Act) -> None:
     closed = asker.ask(asker.request(willing, _terms(willing)))
     rows.append(("the board has closed the study", closed, "STUDY_NOT_OPEN"))
     names = [server.name for server in system.servers]
-    story.table([("", *names), *((what, *answers) for what, answers, _ in rows)])
+    story.say("yes or no at which block")
+    lines = [(what, *map(str, answers), " / ".join(sorted({a.reason for a in answers}))) for what, answers, _ in rows]
+    story.table([("", *names, "reason"), *lines])
     for what, answers, wanted in rows:
-        good_answers = [a.startswith("yes") if wanted == "yes" else a.startswith("no") and wanted in a for a in answers]
-        if not all(good_answers):
+        as_wanted = all(a.reason.startswith(wanted) and a.yes == (wanted == "ALLOWED") for a in answers)
+        if not as_wanted:
             story.expect(False, f"{what}: every server says {wanted}")
     story.expect(True, f"{len(rows) - 1} refusals, each by all three servers, each for its own reason")
 

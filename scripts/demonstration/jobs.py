@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,16 +106,27 @@ class Asker:
             release_signature=self.key.sign(typed.digest(domain, request.release)),
         )
 
-    def ask(self, request: ReleaseRequest) -> list[str]:
-        """Each server's own answer: yes or no, the reason, the block."""
+    def ask(self, request: ReleaseRequest) -> list[Answered]:
+        """Each server's own answer."""
         return [answer_of(server, request.to_json()) for server in self.system.servers]
 
 
-def answer_of(server: KeyServerProcess, body: dict[str, Any]) -> str:
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One server's yes or no about one record, the reason, and the block it decided at ("-" if it refused unasked)."""
+
+    yes: bool
+    reason: str
+    block: str
+
+    def __str__(self) -> str:
+        return f"{'yes' if self.yes else 'no'} at {self.block}"
+
+
+def answer_of(server: KeyServerProcess, body: dict[str, Any]) -> Answered:
     try:
         receipt = server.peer().release(body)["receipt"]
     except ConsentumError as error:
-        return f"no  {error.code}" + (f" ({error.field})" if error.field else "")
+        return Answered(False, error.code + (f" ({error.field})" if error.field else ""), "-")
     [reason] = receipt["counts"]
-    block = receipt["latest"].split(":")[0]
-    return f"yes (block {block})" if reason == "ALLOWED" else f"no  {reason} (block {block})"
+    return Answered(reason == "ALLOWED", reason, receipt["latest"].split(":")[0])

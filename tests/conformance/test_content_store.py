@@ -12,13 +12,13 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from tests.fakes.content import Bench, Embedded, Memory, MemoryContentStore, car_of, exported, node, refused, whole
 
 from consentum.adapters.ipfs import unixfs
 from consentum.adapters.ipfs.embedded import EmbeddedStore
 from consentum.adapters.ipfs.unixfs import Link
 from consentum.domain.cid import RAW, Cid
 from consentum.errors import CorruptError, MalformedError, NotFoundError, UnavailableError
+from tests.fakes.content import Bench, Embedded, Memory, MemoryContentStore, car_of, exported, node, refused, whole
 
 MIB = 1 << 20
 SIZES = [0, 1, MIB - 1, MIB, MIB + 1, 3 * MIB, 50 * MIB]

@@ -19,7 +19,9 @@ from tests.vectors.make_messages import STATIC, build, sample
 
 ROOT = Path(__file__).resolve().parents[3]
 DOMAIN = typed.Domain(31337, "0x" + "33" * 20)
-PROPOSAL = Propose("0x" + "11" * 20, b"\1" * 32, Terms(1, 2, 3, 2, (b"\5" * 32,), b"\7" * 32), (b"\x08" * 32,), b"\x09" * 32)
+PROPOSAL = Propose(
+    "0x" + "11" * 20, b"\1" * 32, Terms(1, 2, 3, 2, (b"\5" * 32,), b"\7" * 32), (b"\x08" * 32,), b"\x09" * 32
+)
 
 
 def test_every_class_has_the_fields_of_types_json_in_order() -> None:
