@@ -88,13 +88,15 @@ contract ReleasePolicy is IReleasePolicy {
         Consent calldata consent = item.consent;
         bytes32 commitment = keccak256(abi.encode(Types.CONSENT_TYPEHASH, consent));
         IConsentRegistry.Standing memory standing = consentRegistry.standing(consent.subject, commitment);
-        if (block.timestamp < standing.frozenUntil) return Reason.FROZEN;
+        bool frozen = block.timestamp < standing.frozenUntil;
         if (job.study == 0 && didRegistry.mayAct(consent.subject, Roles.CONSENT, job.requester)) {
-            return Reason.ALLOWED;
+            return frozen ? Reason.FROZEN : Reason.ALLOWED;
         }
         if (consent.policy != address(this)) return Reason.OTHER_POLICY;
         if (standing.revokedAt != 0) return Reason.REVOKED;
         if (standing.grantedAt == 0) return Reason.NO_CONSENT;
+        // Not before: without a consent of hers nobody learns from here that a subject is frozen, or that she exists.
+        if (frozen) return Reason.FROZEN;
         if (consent.signedAt <= standing.cutoff || consent.signedAt > standing.grantedAt) return Reason.CUT_OFF;
         if (block.timestamp < consent.notBefore) return Reason.NOT_YET_VALID;
         if (block.timestamp >= consent.expires) return Reason.EXPIRED;
