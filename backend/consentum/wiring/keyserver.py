@@ -23,9 +23,9 @@ from consentum.adapters.store.keyserver import KeyServerStore
 from consentum.crypto.sealing import SealingKey
 from consentum.crypto.signing import WalletKey
 from consentum.domain.profiles import profile_for
-from consentum.errors import ConsentumError, KeyFileError
+from consentum.errors import ConsentumError, KeyFileError, Reason, RefusedError, UnavailableError
 from consentum.flow.keyserver import anchor, notice
-from consentum.flow.keyserver.server import KeyServer
+from consentum.flow.keyserver.server import KeyServer, asking_the_chain
 from consentum.flow.login import LoginDesk
 from consentum.ports.transactions import Call, Sender
 from consentum.settings import KeyServerSettings
@@ -98,14 +98,16 @@ class KeyServerProcess:
 
     def _chain(self) -> None:
         view = self.server.fresh_view()
-        keys = self.server.ledger.server_keys(view.latest, self.server.address)
+        with asking_the_chain():
+            keys = self.server.ledger.server_keys(view.latest, self.server.address)
         if keys.epoch not in self.server.sealing_keys:
-            raise KeyFileError("the keys are not announced on chain yet")
+            raise UnavailableError("the keys are not announced on chain yet")
 
     def _journal(self) -> None:
-        self.server.behind_anchor = not anchor.agrees_with_anchor(self.server)
+        with asking_the_chain():
+            self.server.behind_anchor = not anchor.agrees_with_anchor(self.server)
         if self.server.behind_anchor:
-            raise KeyFileError("the journal is not the one that was anchored")
+            raise RefusedError(Reason.BEHIND_ANCHOR, "the journal is not the one that was anchored")
 
     def start(self) -> None:
         """Announces this server's keys and begins anchoring, in a thread."""

@@ -7,16 +7,8 @@ from typing import Any
 
 from consentum.crypto import sealing, typed
 from consentum.domain.parsing import hexed
-from consentum.errors import (
-    CorruptError,
-    MalformedError,
-    NotFoundError,
-    Reason,
-    RefusedError,
-    SignatureRefused,
-    UnavailableError,
-)
-from consentum.flow.keyserver.server import KeyServer
+from consentum.errors import CorruptError, MalformedError, NotFoundError, SignatureRefused
+from consentum.flow.keyserver.server import KeyServer, asking_the_chain
 from consentum.flow.wire import DepositRequest
 from consentum.ports.chain import Claim, Roles, View
 from consentum.ports.server_store import VaultRow
@@ -36,14 +28,12 @@ def accept(server: KeyServer, request: DepositRequest) -> dict[str, Any]:
     if abs(deposit.signedAt - server.now()) > MAX_CLOCK_DISTANCE_SECONDS:
         raise MalformedError("signed more than an hour from now", field="signedAt")
     view = server.fresh_view()
-    try:
+    with asking_the_chain():
         index = server.ledger.committee(view.latest, deposit.committee).index_of(server.address)
         if index is None:
             raise NotFoundError("this server is not of that committee", field="committee")
         _signed(server, request, view)
         _enrolled(server, request, view)
-    except UnavailableError as error:
-        raise RefusedError(Reason.CHAIN_UNAVAILABLE, str(error)) from None
     shares = _open_shares(server, request, index)
     rows = [VaultRow(record, share) for record, share in zip(request.records, shares, strict=True)]
     enrolments = {

@@ -19,10 +19,9 @@ from consentum.errors import (
     OutdatedError,
     Reason,
     RefusedError,
-    UnavailableError,
 )
 from consentum.flow.keyserver.notice import judge_pending
-from consentum.flow.keyserver.server import KeyServer
+from consentum.flow.keyserver.server import KeyServer, asking_the_chain
 from consentum.flow.wire import Answer, ReleaseRequest
 from consentum.ports.chain import Block, Item, Question, View
 from consentum.ports.server_store import Committed, Debit, Decision, NoticeRow, ReleaseKey
@@ -88,10 +87,8 @@ def _in_time(server: KeyServer, request: ReleaseRequest) -> None:
 
 def _open_page(server: KeyServer, request: ReleaseRequest, view: View) -> Page:
     """Joins the request with the vault: subject and categories are this server's own word, never the request's."""
-    try:
+    with asking_the_chain():
         index = server.ledger.committee(view.latest, request.release.committee).index_of(server.address)
-    except UnavailableError as error:
-        raise RefusedError(Reason.CHAIN_UNAVAILABLE, str(error)) from None
     if index is None:
         raise NotFoundError("this server is not of that committee", field="committee")
     known = server.store.vault(request.ids, request.release.committee)
@@ -113,10 +110,8 @@ def _item(server: KeyServer, record: Record | None, opening: Consent | None) -> 
 
 
 def _policy(server: KeyServer, page: Page, block: Block) -> list[int]:
-    try:
+    with asking_the_chain():
         return server.ledger.check(block, page.question, page.items)
-    except UnavailableError as error:
-        raise RefusedError(Reason.CHAIN_UNAVAILABLE, str(error)) from None
 
 
 def _decide(server: KeyServer, page: Page, at_finalized: Sequence[int]) -> Verdict:
@@ -124,7 +119,8 @@ def _decide(server: KeyServer, page: Page, at_finalized: Sequence[int]) -> Verdi
     at = server.monotonic()
     view = server.fresh_view()
     at_latest = _policy(server, page, view.latest)
-    judge_pending(server, view)
+    with asking_the_chain():
+        judge_pending(server, view)
     held = server.store.notices(sorted(_subjects(page)))
     reasons = tuple(
         _combine(server, early, late, item, held.get(item.consent.subject.lower(), []))

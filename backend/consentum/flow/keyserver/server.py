@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,15 @@ from consentum.domain.profiles import ChainProfile
 from consentum.errors import Reason, RefusedError, UnavailableError
 from consentum.ports.chain import Ledger, View
 from consentum.ports.server_store import ServerStore
+
+
+@contextmanager
+def asking_the_chain() -> Iterator[None]:
+    """A node that does not answer properly is a refusal: never a guess, never an allowance."""
+    try:
+        yield
+    except UnavailableError as error:
+        raise RefusedError(Reason.CHAIN_UNAVAILABLE, str(error)) from None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,10 +56,8 @@ class KeyServer:
 
     def fresh_view(self) -> View:
         """P2: the two blocks to decide on, or a refusal. Any doubt about the node or the clock refuses."""
-        try:
+        with asking_the_chain():
             view = self.ledger.view()
-        except UnavailableError as error:
-            raise RefusedError(Reason.CHAIN_UNAVAILABLE, str(error)) from None
         age = self.clock() - view.latest.timestamp
         if age > self.profile.max_head_age:
             raise RefusedError(Reason.STALE, "the newest block is too old")
