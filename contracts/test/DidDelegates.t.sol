@@ -2,6 +2,7 @@
 pragma solidity ^0.8.27;
 
 import {DidRegistry} from "../src/DidRegistry.sol";
+import {IConsentRegistry} from "../src/interfaces/IConsentRegistry.sol";
 import {IDidRegistry} from "../src/interfaces/IDidRegistry.sol";
 import {Roles} from "../src/libraries/Roles.sol";
 import {BaseTest} from "./helpers/BaseTest.sol";
@@ -70,10 +71,72 @@ contract DidDelegatesTest is BaseTest {
         did.addDelegate(alice.id, "consent", bob.id, type(uint256).max, signature);
     }
 
+    function _drop(bytes32 kind) private {
+        did.revokeDelegate(alice.id, kind, bob.id, _dropSig(alice, alice.id, kind, bob.id));
+    }
+
     function test_ARevokedDelegateIsOutAtOnce() public {
-        _addDelegate(alice, "consent", bob.id);
-        did.revokeDelegate(alice.id, "consent", bob.id, _dropSig(alice, alice.id, "consent", bob.id));
-        assertFalse(_may(Roles.CONSENT));
+        bytes32[4] memory atOnce = [bytes32("consent"), bytes32("deposit"), bytes32("assertion"), bytes32("sigAuth")];
+        for (uint256 i; i < 4; ++i) {
+            _addDelegate(alice, atOnce[i], bob.id);
+            _drop(atOnce[i]);
+            assertFalse(did.validDelegate(alice.id, atOnce[i], bob.id));
+        }
+        assertFalse(_may(31));
+    }
+
+    function test_ARevokedGuardianOrFriendIsOutAfterTheDelayAndNotBefore() public {
+        for (uint256 i = 1; i < 3; ++i) {
+            uint256 start = _now();
+            _addDelegate(alice, kinds[i], bob.id);
+            _drop(kinds[i]);
+            assertTrue(_may(uint8(1 << i)), "at once");
+            vm.warp(start + 3 days - 1);
+            assertTrue(_may(uint8(1 << i)), "just before");
+            vm.warp(start + 3 days);
+            assertFalse(_may(uint8(1 << i)), "after");
+        }
+    }
+
+    /// @dev A thief's first act cannot be to send away who would stop him.
+    function test_AGuardianWhomAThiefSentAwayStillFreezes() public {
+        _addDelegate(alice, "guardian", bob.id);
+        _drop("guardian");
+        vm.warp(block.timestamp + 3 days - 1);
+        _freeze(bob, alice.id, _now() + 10 days);
+        assertEq(consents.frozenUntil(alice.id), _now() + 10 days);
+        vm.warp(block.timestamp + 1);
+        bytes memory signature = _freezeSig(bob, alice.id, _now() + 20 days);
+        vm.expectRevert(IConsentRegistry.BadSignature.selector);
+        consents.freeze(alice.id, _now() + 20 days, signature);
+    }
+
+    function test_ARevocationNeverMakesAGuardianLastLonger() public {
+        for (uint256 i = 1; i < 3; ++i) {
+            uint256 start = _now();
+            did.addDelegate(alice.id, kinds[i], bob.id, 1 days, _addSig(alice, alice.id, kinds[i], bob.id, 1 days));
+            _drop(kinds[i]);
+            vm.warp(start + 1 days);
+            assertFalse(_may(uint8(1 << i)), "longer than he was named for");
+            _drop(kinds[i]);
+            assertFalse(_may(uint8(1 << i)), "back after his time");
+        }
+    }
+
+    function test_ARevocationRepeatedDoesNotStartTheDelayAnew() public {
+        _addDelegate(alice, "guardian", bob.id);
+        uint256 start = _now();
+        _drop("guardian");
+        vm.warp(start + 2 days);
+        _drop("guardian");
+        vm.warp(start + 3 days);
+        assertFalse(_may(Roles.GUARDIAN));
+    }
+
+    function test_RevokingWhoWasNeverNamedNamesNobody() public {
+        _drop("guardian");
+        _drop("recovery");
+        assertFalse(_may(31));
     }
 
     function test_ADelegateOfOneSubjectIsNobodyForAnother() public {

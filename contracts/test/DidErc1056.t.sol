@@ -69,6 +69,15 @@ contract DidErc1056Test is BaseTest {
         assertEq(did.changed(alice.id), 1030);
     }
 
+    /// @dev A resolver reads from the log when a guardian ends: the delay is in it.
+    function test_ADelayedRevocationIsInTheLogWithItsTime() public {
+        _addDelegate(alice, "guardian", bob.id);
+        bytes memory signature = _dropSig(alice, alice.id, "guardian", bob.id);
+        vm.expectEmit(address(did));
+        emit IDidRegistry.DIDDelegateChanged(alice.id, "guardian", bob.id, block.timestamp + 3 days, block.number);
+        did.revokeDelegate(alice.id, "guardian", bob.id, signature);
+    }
+
     function test_AnOwnerChangesInTheLogWhenItIsFinalized() public {
         bytes memory signature = _proposeOwnerSig(alice, alice.id, bob.id);
         vm.expectEmit(address(did));
@@ -116,7 +125,11 @@ contract DidErc1056Test is BaseTest {
     function test_TheThresholdIsInTheLog() public {
         bytes memory signature = _setRecoverySig(alice, alice.id, 3);
         vm.expectEmit(address(did));
-        emit IDidRegistry.RecoveryThresholdSet(alice.id, 3);
+        emit IDidRegistry.RecoveryThresholdSet(alice.id, 3, _now());
         did.setRecovery(alice.id, 3, signature);
+        signature = _setRecoverySig(alice, alice.id, 1);
+        vm.expectEmit(address(did));
+        emit IDidRegistry.RecoveryThresholdSet(alice.id, 1, _now() + 3 days);
+        did.setRecovery(alice.id, 1, signature);
     }
 }

@@ -16,7 +16,8 @@ contract DidOwnerTest is BaseTest {
     function test_AnOwnerChangesAfterTheDelayAndNotBefore() public {
         _propose(alice, alice.id, bob.id);
         uint48 from = _now() + DELAY;
-        (address next, uint48 pendingFrom) = did.pendingOwner(alice.id);
+        (address next, uint48 pendingFrom, bool byRecovery) = did.pendingOwner(alice.id);
+        assertFalse(byRecovery);
         assertEq(next, bob.id);
         assertEq(pendingFrom, from);
         vm.warp(from - 1);
@@ -170,7 +171,8 @@ contract DidOwnerTest is BaseTest {
         _propose(alice, alice.id, mallory.id);
         _freeze(alice, alice.id, _now() + 30 days);
         vm.warp(block.timestamp + DELAY);
-        try did.finalizeOwner(alice.id) {} catch {}
+        vm.expectRevert(IDidRegistry.Frozen.selector);
+        did.finalizeOwner(alice.id);
         assertEq(did.identityOwner(alice.id), alice.id, "a frozen identity changed hands");
     }
 
@@ -179,7 +181,30 @@ contract DidOwnerTest is BaseTest {
         _propose(alice, alice.id, mallory.id);
         _freeze(alice, alice.id, _now() + 30 days);
         vm.warp(block.timestamp + 31 days);
-        try did.finalizeOwner(alice.id) {} catch {}
+        vm.expectRevert(IDidRegistry.Frozen.selector);
+        did.finalizeOwner(alice.id);
         assertEq(did.identityOwner(alice.id), alice.id, "the interrupted change went through");
+        _propose(alice, alice.id, carol.id);
+        vm.warp(block.timestamp + DELAY);
+        did.finalizeOwner(alice.id);
+        assertEq(did.identityOwner(alice.id), carol.id);
+    }
+
+    function test_AFreezeThatEndedBeforeTheProposalDoesNotVoidIt() public {
+        uint48 until = _now() + 1 days;
+        _freeze(alice, alice.id, until);
+        vm.warp(until);
+        _propose(alice, alice.id, bob.id);
+        vm.warp(until + DELAY);
+        did.finalizeOwner(alice.id);
+        assertEq(did.identityOwner(alice.id), bob.id);
+    }
+
+    function test_AFreezeOfOneSecondPastTheProposalVoidsIt() public {
+        _propose(alice, alice.id, mallory.id);
+        _freeze(alice, alice.id, _now() + 1);
+        vm.warp(block.timestamp + DELAY);
+        vm.expectRevert(IDidRegistry.Frozen.selector);
+        did.finalizeOwner(alice.id);
     }
 }

@@ -5,6 +5,8 @@ import {IDidRegistry} from "../src/interfaces/IDidRegistry.sol";
 import {BaseTest} from "./helpers/BaseTest.sol";
 
 contract DidRecoveryTest is BaseTest {
+    uint48 private constant DELAY = 3 days;
+
     Actor[3] private friends;
     address private rescued;
 
@@ -19,8 +21,12 @@ contract DidRecoveryTest is BaseTest {
         for (uint256 i; i < 3; ++i) {
             _addDelegate(alice, "recovery", friends[i].id);
         }
-        did.setRecovery(alice.id, 2, _setRecoverySig(alice, alice.id, 2));
+        _setThreshold(2);
         rescued = makeAddr("a new phone");
+    }
+
+    function _setThreshold(uint8 threshold) private {
+        did.setRecovery(alice.id, threshold, _setRecoverySig(alice, alice.id, threshold));
     }
 
     function _votes(uint256 a, uint256 b) private view returns (IDidRegistry.Vote[] memory votes) {
@@ -64,8 +70,9 @@ contract DidRecoveryTest is BaseTest {
         did.proposeOwner(alice.id, mallory.id, _proposeOwnerSig(alice, alice.id, mallory.id));
         _freeze(alice, alice.id, _now() + 7 days);
         did.recoverOwner(alice.id, rescued, _votes(0, 1));
-        (address next,) = did.pendingOwner(alice.id);
+        (address next,, bool byRecovery) = did.pendingOwner(alice.id);
         assertEq(next, rescued);
+        assertTrue(byRecovery);
     }
 
     function test_AControllerWhoIsNotFrozenCancelsAFalseRecovery() public {
@@ -97,7 +104,8 @@ contract DidRecoveryTest is BaseTest {
     }
 
     function test_WithoutAThresholdThereIsNoRecovery() public {
-        did.setRecovery(alice.id, 0, _setRecoverySig(alice, alice.id, 0));
+        _setThreshold(0);
+        vm.warp(block.timestamp + DELAY);
         IDidRegistry.Vote[] memory votes = _votes(0, 1);
         vm.expectRevert(abi.encodeWithSelector(IDidRegistry.TooFewVotes.selector, 0));
         did.recoverOwner(alice.id, rescued, votes);
@@ -141,6 +149,7 @@ contract DidRecoveryTest is BaseTest {
 
     function test_AnExpiredOrRevokedFriendNoLongerVotes() public {
         did.revokeDelegate(alice.id, "recovery", friends[0].id, _dropSig(alice, alice.id, "recovery", friends[0].id));
+        vm.warp(block.timestamp + DELAY);
         IDidRegistry.Vote[] memory votes = _votes(0, 1);
         vm.expectRevert(IDidRegistry.BadSignature.selector);
         did.recoverOwner(alice.id, rescued, votes);
@@ -165,6 +174,63 @@ contract DidRecoveryTest is BaseTest {
         IDidRegistry.Vote[] memory votes = _votes(0, 1);
         vm.expectRevert(IDidRegistry.ZeroOwner.selector);
         did.recoverOwner(alice.id, address(0), votes);
+    }
+
+    /// @dev Otherwise a thief first sends her friends away, then nobody can stop him.
+    function test_AFriendWhomAThiefSentAwayStillRecoversHer() public {
+        for (uint256 i; i < 3; ++i) {
+            bytes memory signature = _dropSig(alice, alice.id, "recovery", friends[i].id);
+            did.revokeDelegate(alice.id, "recovery", friends[i].id, signature);
+        }
+        vm.warp(block.timestamp + DELAY - 1);
+        did.recoverOwner(alice.id, rescued, _votes(0, 1));
+        vm.warp(block.timestamp + DELAY);
+        did.finalizeOwner(alice.id);
+        assertEq(did.identityOwner(alice.id), rescued);
+    }
+
+    /// @dev The same by switching recovery off, or by asking for more friends than she has.
+    function test_AThiefsThresholdComesTooLateToStopHerFriends() public {
+        for (uint8 threshold; threshold < 6; threshold += 5) {
+            uint256 fresh = vm.snapshotState();
+            _setThreshold(threshold);
+            vm.warp(_now() + DELAY - 1);
+            did.recoverOwner(alice.id, rescued, _votes(0, 1));
+            vm.revertToState(fresh);
+        }
+    }
+
+    function test_AThresholdIsSetAtOnceTheFirstTime() public {
+        assertEq(did.recoveryThreshold(bob.id), 0);
+        did.setRecovery(bob.id, 3, _setRecoverySig(bob, bob.id, 3));
+        assertEq(did.recoveryThreshold(bob.id), 3);
+    }
+
+    function test_ALaterThresholdWaitsForTheDelay() public {
+        uint48 from = _now() + DELAY;
+        for (uint8 threshold; threshold < 4; ++threshold) {
+            uint256 fresh = vm.snapshotState();
+            _setThreshold(threshold);
+            assertEq(did.recoveryThreshold(alice.id), 2);
+            vm.warp(from - 1);
+            assertEq(did.recoveryThreshold(alice.id), 2);
+            vm.warp(from);
+            assertEq(did.recoveryThreshold(alice.id), threshold);
+            vm.revertToState(fresh);
+        }
+    }
+
+    function test_AThresholdChangedAgainMeanwhileStartsTheDelayAnew() public {
+        _setThreshold(1);
+        vm.warp(_now() + DELAY - 1);
+        _setThreshold(0);
+        uint48 from = _now() + DELAY;
+        vm.warp(from - 1);
+        assertEq(did.recoveryThreshold(alice.id), 2);
+        vm.warp(from);
+        assertEq(did.recoveryThreshold(alice.id), 0);
+        _setThreshold(3);
+        assertEq(did.recoveryThreshold(alice.id), 3, "without recovery a threshold is the first again");
     }
 
     function test_OnlyTheControllerSetsTheThreshold() public {

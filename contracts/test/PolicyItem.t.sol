@@ -29,8 +29,31 @@ contract PolicyItemTest is PolicyTest {
 
     function test_AConsentRevokedBeforeItsGrantNeverBegins() public {
         _revoke(alice, _commitment());
+        _assertReason(Reason.REVOKED);
         _give();
+        _assertReason(Reason.REVOKED);
+    }
+
+    /// @dev Which of the two messages came first is chance, and the reason must not depend on it.
+    function test_ARevocationBeforeItsGrantIsTheSameReasonAsAfterIt() public {
+        uint256 fresh = vm.snapshotState();
+        _give();
+        _revoke(alice, _commitment());
+        Reason after_ = _reason();
+        vm.revertToState(fresh);
+        _revoke(alice, _commitment());
+        _give();
+        _assertReason(_reason(), after_);
+    }
+
+    /// @dev Without a consent of hers nobody learns that a subject is frozen.
+    function test_AFreezeShowsOnlyToWhoHoldsAConsentOfHers() public {
+        _freeze(alice, alice.id, _now() + 100);
         _assertReason(Reason.NO_CONSENT);
+        _give();
+        _assertReason(Reason.FROZEN);
+        _revoke(alice, _commitment());
+        _assertReason(Reason.REVOKED);
     }
 
     function test_AFrozenSubjectIsFrozenUntilTheTimeIsUp() public {

@@ -32,15 +32,14 @@ contract PolicyOrderTest is PolicyTest {
         _givenAnew(Reason.NOT_YET_VALID);
         c.signedAt = _now() + 1;
         _givenAnew(Reason.CUT_OFF);
-        _revoke(alice, _commitment());
-        _assertReason(Reason.REVOKED);
-        c.salt = "never granted";
-        _revoke(alice, _commitment());
-        _assertReason(Reason.NO_CONSENT);
-        c.policy = address(1);
-        _assertReason(Reason.OTHER_POLICY);
         _freeze(alice, alice.id, _now() + 1);
         _assertReason(Reason.FROZEN);
+        c.salt = "never granted";
+        _assertReason(Reason.NO_CONSENT);
+        _revoke(alice, _commitment());
+        _assertReason(Reason.REVOKED);
+        c.policy = address(1);
+        _assertReason(Reason.OTHER_POLICY);
         _breakTheJob();
     }
 
@@ -69,8 +68,11 @@ contract PolicyOrderTest is PolicyTest {
         assertEq(uint8(Reason.JOB_SIGNATURE), 1);
         assertEq(uint8(Reason.STUDY_NOT_OPEN), 4);
         assertEq(uint8(Reason.RUNNER_NOT_REQUESTER), 9);
+        assertEq(uint8(Reason.OTHER_POLICY), 10);
+        assertEq(uint8(Reason.REVOKED), 11);
         assertEq(uint8(Reason.NO_CONSENT), 12);
-        assertEq(uint8(Reason.REVOKED), 13);
+        assertEq(uint8(Reason.FROZEN), 13);
+        assertEq(uint8(Reason.CUT_OFF), 14);
         assertEq(uint8(Reason.FORM), 18);
         assertEq(uint8(type(Reason).max), uint8(Reason.EPSILON));
         assertEq(uint8(Reason.EPSILON), 24);

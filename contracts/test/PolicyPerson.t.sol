@@ -65,13 +65,26 @@ contract PolicyPersonTest is PolicyTest {
         item.categories = 4;
         _assertReason(Reason.CATEGORY);
         item.categories = 1;
-        job.access = 3;
-        _assertReason(Reason.ACCESS);
-        job.access = 0;
-        _assertReason(Reason.ACCESS);
-        job.access = 2;
         job.epsilonMilli = 1001;
         _assertReason(Reason.EPSILON);
+    }
+
+    /// @dev She holds the keys, whatever her job calls it: only a download is called by its name.
+    function test_APersonsJobIsADownloadOrNothing() public {
+        _give();
+        for (uint8 access; access < 6; ++access) {
+            job.access = access;
+            _assertReason(access == 3 ? Reason.ALLOWED : Reason.ACCESS);
+        }
+    }
+
+    function test_APersonNeedsAConsentToADownload() public {
+        for (uint8 access; access < 3; ++access) {
+            item.consent.access = access;
+            _givenAnew(Reason.ACCESS);
+        }
+        item.consent.access = 3;
+        _givenAnew(Reason.ALLOWED);
     }
 
     function test_ThePersonsConsentIsRevokedCutOffFrozenAndExpires() public {
@@ -106,7 +119,7 @@ contract PolicyPersonTest is PolicyTest {
         _toOwn(alice);
         _assertReason(Reason.ALLOWED);
         _assertReason(_checked(_jobSig(alice), _sign(alice, RELEASE)), Reason.ALLOWED);
-        (job.access, job.epsilonMilli, job.purpose) = (3, 9999, 0);
+        (job.access, job.epsilonMilli, job.purpose) = (1, 9999, 0);
         _assertReason(Reason.ALLOWED);
     }
 
@@ -161,7 +174,7 @@ contract PolicyPersonTest is PolicyTest {
     }
 
     function test_InAStudyHerOwnRecordsNeedHerConsentLikeAll() public {
-        (job.study, job.runner, job.requester) = (study, runner.id, alice.id);
+        (job.study, job.runner, job.requester, job.access) = (study, runner.id, alice.id, 2);
         _assertReason(Reason.REQUESTER_NOT_MEMBER);
         _setMember(study, alice.id, true);
         _assertReason(Reason.NO_CONSENT);

@@ -69,8 +69,9 @@ def test_a_corrupt_block_fails_the_job_and_is_named(stack: Stack) -> None:
     stack.system.stop("gateway")
     path = stack.system.folder / "gateway" / "blocks.db"
     database = sqlite3.connect(path)
-    [(cid, block)] = database.execute("SELECT cid, data FROM blocks ORDER BY cid LIMIT 1").fetchall()
-    database.execute("UPDATE blocks SET data = ? WHERE cid = ?", (bytes([block[0] ^ 1]) + block[1:], cid))
+    blocks = database.execute("SELECT cid, data FROM blocks").fetchall()
+    flipped = [(bytes([data[0] ^ 1]) + data[1:], cid) for cid, data in blocks]
+    database.executemany("UPDATE blocks SET data = ? WHERE cid = ?", flipped)
     database.commit()
     stack.system.start_gateway()
     stack.system.wait_ready()
@@ -79,7 +80,7 @@ def test_a_corrupt_block_fails_the_job_and_is_named(stack: Stack) -> None:
     assert state["error"]["code"] == "CORRUPT"
     assert "bafk" in state["error"]["detail"]
     assert state["result"]["outputs"] == {}
-    database.execute("UPDATE blocks SET data = ? WHERE cid = ?", (block, cid))
+    database.executemany("UPDATE blocks SET data = ? WHERE cid = ?", [(data, cid) for cid, data in blocks])
     database.commit()
     database.close()
     state = submit(stack.system, stack.people.researcher, None, stack.studies["diagnosis"], Silent())  # type: ignore[arg-type]

@@ -92,9 +92,9 @@ abstract contract PolicyTest is StudyTest {
         _assertReason(expected);
     }
 
-    /// @dev Turns the scene into the person branch: no study, the consent's scope is the requester.
+    /// @dev Turns the scene into the person branch: no study, a download, the consent's scope is the requester.
     function _toPerson() internal {
-        (job.study, job.runner) = (0, requester.id);
+        (job.study, job.runner, job.access, item.consent.access) = (0, requester.id, 3, 3);
         item.consent.scope = bytes32(uint256(uint160(requester.id)));
         (item.consent.conditions, item.consent.disease) = (0, 0);
     }

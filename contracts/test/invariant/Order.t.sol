@@ -3,16 +3,24 @@ pragma solidity ^0.8.27;
 
 import {Vm} from "forge-std/Vm.sol";
 import {IConsentRegistry} from "../../src/interfaces/IConsentRegistry.sol";
-import {BaseTest} from "../helpers/BaseTest.sol";
+import {IReleasePolicy} from "../../src/interfaces/IReleasePolicy.sol";
+import "../../src/libraries/TypeHashes.sol" as Types;
+import {PolicyTest} from "../helpers/PolicyTest.sol";
 
 /// @notice Every message is monotone: it may arrive twice, late, in any order and from anybody.
-contract OrderTest is BaseTest {
+contract OrderTest is PolicyTest {
     uint256 private constant COMMITMENTS = 4;
 
     bytes[] private calls;
 
-    function _commitment(uint256 i) private pure returns (bytes32) {
-        return keccak256(abi.encode(i));
+    /// @dev Signed so that of the four cutoffs some are before it and some after.
+    function _opening(uint256 i) private view returns (IReleasePolicy.Consent memory consent) {
+        consent = item.consent;
+        (consent.subject, consent.salt, consent.signedAt) = (_subject(i), bytes32(i), _now() - 9);
+    }
+
+    function _commitment(uint256 i) private view returns (bytes32) {
+        return keccak256(abi.encode(Types.CONSENT_TYPEHASH, _opening(i)));
     }
 
     function _subject(uint256 i) private view returns (address) {
@@ -69,7 +77,21 @@ contract OrderTest is BaseTest {
             }
         }
         _assertLogTellsAll(vm.getRecordedLogs());
-        return _state();
+        bytes32 state = _state();
+        bytes memory reasons = _reasons();
+        vm.warp(_now() + 2 days); // every freeze is over: it no longer hides what is below it
+        return keccak256(abi.encode(state, reasons, _reasons()));
+    }
+
+    /// @dev What a key server answers, which is what it writes into its journal.
+    function _reasons() private view returns (bytes memory) {
+        IReleasePolicy.Item[] memory items = new IReleasePolicy.Item[](COMMITMENTS);
+        for (uint256 i; i < COMMITMENTS; ++i) {
+            items[i] = IReleasePolicy.Item(_opening(i), item.categories);
+        }
+        IReleasePolicy.Job memory late = job;
+        late.deadline = type(uint48).max;
+        return abi.encode(policy.review(late, items));
     }
 
     function _state() private view returns (bytes32 state) {

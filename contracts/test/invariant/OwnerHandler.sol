@@ -15,6 +15,7 @@ contract OwnerHandler is BaseTest {
     address private owner;
     address private proposed;
     uint48 private proposedAt;
+    bool private byRecovery;
     uint256 private nonce;
 
     /// @dev Set once and never cleared: what an invariant asks for.
@@ -42,7 +43,7 @@ contract OwnerHandler is BaseTest {
             if (by.id != owner) wrong = "a stranger proposed";
             if (_frozen()) wrong = "a frozen controller proposed";
             _settle(1);
-            (proposed, proposedAt) = (to, _now());
+            (proposed, proposedAt, byRecovery) = (to, _now(), false);
         } catch {
             _settle(0);
         }
@@ -58,7 +59,7 @@ contract OwnerHandler is BaseTest {
         try did.recoverOwner(identity, to, votes) {
             if (!rightful) wrong = "too few friends recovered her";
             _settle(1);
-            (proposed, proposedAt) = (to, _now());
+            (proposed, proposedAt, byRecovery) = (to, _now(), true);
         } catch {
             if (rightful) wrong = "a rightful recovery was refused";
             _settle(0);
@@ -71,19 +72,23 @@ contract OwnerHandler is BaseTest {
             if (by.id != owner) wrong = "a stranger cancelled";
             if (_frozen()) wrong = "a frozen controller cancelled";
             _settle(1);
-            (proposed, proposedAt) = (address(0), 0);
+            (proposed, proposedAt, byRecovery) = (address(0), 0, false);
         } catch {
             _settle(0);
         }
     }
 
     function finalize() external {
+        bool voided = !byRecovery && consents.frozenUntil(identity) > proposedAt;
+        bool due = proposedAt != 0 && _now() >= proposedAt + DELAY && !voided;
         try did.finalizeOwner(identity) {
+            if (voided) wrong = "an owner changed whose change a freeze had voided";
             if (proposedAt == 0 || _now() < proposedAt + DELAY) wrong = "an owner changed too early";
             if (did.identityOwner(identity) != proposed) wrong = "an owner whom nobody proposed";
-            (owner, proposed, proposedAt) = (proposed, address(0), 0);
+            (owner, proposed, proposedAt, byRecovery) = (proposed, address(0), 0, false);
             _settle(0);
         } catch {
+            if (due) wrong = "a change that was due was refused";
             _settle(0);
         }
     }
@@ -109,9 +114,9 @@ contract OwnerHandler is BaseTest {
         if (did.identityOwner(identity) != owner) wrong = "the owner changed unasked";
         if (did.nonce(identity) != nonce + spent) wrong = "a nonce was not spent once";
         nonce += spent;
-        (address next, uint48 from) = did.pendingOwner(identity);
-        if (spent == 0 && (next != proposed || from != (proposedAt == 0 ? 0 : proposedAt + DELAY))) {
-            wrong = "a proposal changed unasked";
-        }
+        if (spent != 0) return;
+        (address next, uint48 from, bool recovery) = did.pendingOwner(identity);
+        bool same = next == proposed && from == (proposedAt == 0 ? 0 : proposedAt + DELAY) && recovery == byRecovery;
+        if (!same) wrong = "a proposal changed unasked";
     }
 }

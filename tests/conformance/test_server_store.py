@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every key server's store promises: one suite for the fake and for the database."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from consentum.adapters.store.keyserver import KeyServerStore
+from consentum.crypto import merkle
+from consentum.domain.cid import RAW, Cid
+from consentum.domain.journal import Entry
+from consentum.domain.records import Record
+from consentum.errors import (
+    ConflictError,
+    CorruptError,
+    OutdatedError,
+    Reason,
+    RefusedError,
+    ReplayedError,
+)
+from consentum.ports.server_store import Committed, Debit, Decision, NoticeRow, ReleaseKey, ServerStore, VaultRow
+from tests.fakes.store import MemoryServerStore
+
+MASTER = bytes(range(32))
+COMMITTEE = b"\x0c" * 32
+ALICE, BOB = "0x" + "a1" * 20, "0x" + "b0" * 20
+REQUESTER, RUNNER = "0x" + "4e" * 20, "0x" + "42" * 20
+NOW, DAY = 1_800_000_000, 86_400
+OK, NO = Reason.ALLOWED, Reason.NO_CONSENT
+
+
+@pytest.fixture(params=["memory", "database"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerStore]:
+    if request.param == "memory":
+        yield MemoryServerStore()
+        return
+    database = KeyServerStore(tmp_path / "vault.db", MASTER)
+    yield database
+    database.close()
+
+
+def row(subject: str = ALICE, committee: bytes = COMMITTEE) -> VaultRow:
+    salt = secrets.token_bytes(32)
+    record = Record("0x" + "c7" * 20, subject, 4, Cid.of(RAW, salt), b"\2" * 32, committee, salt)
+    return VaultRow(record, secrets.token_bytes(32))
+
+
+def deposited(store: ServerStore, *rows: VaultRow) -> bytes:
+    root = merkle.root_of([r.record.id for r in rows])
+    store.add_deposit(root, rows, {b"\1" * 32: (ALICE, "0x" + "c7" * 20)})
+    return root
+
+
+def notice(judged: bool = True, message: str = "{}", subject: str = ALICE, signature: bytes = b"\0s") -> NoticeRow:
+    return NoticeRow("Revoke", subject, b"\7" * 32, 0, message, signature, judged)
+
+
+def entry(reason: int, subject: str = ALICE, at: int = NOW) -> Entry:
+    blocks = ("1:0x" + "11" * 32, "2:0x" + "22" * 32)
+    names = ("salt", "decided_at", "server", "release", "job", "record", "subject", "study", "requester", "runner")
+    texts = (secrets.token_hex(32), at, "0x01", "0x02", "0x03", "0x04", subject, "0x05", REQUESTER, RUNNER)
+    numbers = {"purpose": 1, "access": 2, "epsilon_milli": 0, "reason": int(reason)}
+    return Entry(**dict(zip(names, texts, strict=True)), **numbers, finalized=blocks[0], latest=blocks[1])  # type: ignore[arg-type]
+
+
+def decision(
+    reasons: Sequence[int], digest: bytes | None = None, nonce: bytes | None = None, at: int = NOW, cap: int = 1_000
+) -> Decision:
+    key = ReleaseKey(digest or secrets.token_bytes(32), RUNNER, nonce or secrets.token_bytes(32), REQUESTER, b"\3" * 32)
+    return Decision(key, [entry(reason, at=at) for reason in reasons], [], cap, frozenset({ALICE}), 0)
+
+
+def again(before: Decision, *reasons: int) -> Decision:
+    return replace(before, entries=[entry(reason) for reason in reasons])
+
+
+def debit(epsilon: int, limit: int = 1_000, job: bytes = b"\3" * 32) -> Debit:
+    return Debit(job, b"\x0c" * 32, epsilon, limit)
+
+
+def refused(store: ServerStore, made: Decision, reason: Reason) -> None:
+    """It is, and nothing of it is written."""
+    size, root = store.journal_size(), store.root()
+    with pytest.raises(RefusedError) as caught:
+        store.commit(made)
+    assert caught.value.reason == reason
+    assert (store.journal_size(), store.root()) == (size, root)
+
+
+def known_bug(store: ServerStore, request: pytest.FixtureRequest, why: str) -> None:
+    """The database breaks this promise; strict, so that whoever mends it takes this line away."""
+    if isinstance(store, KeyServerStore):
+        request.applymarker(pytest.mark.xfail(strict=True, reason=why))
+
+
+# Vault
+
+
+def test_a_batch_is_there_with_its_records_and_shares(store: ServerStore) -> None:
+    rows = [row(ALICE), row(BOB)]
+    root = deposited(store, *rows)
+    assert store.has_deposit(root)
+    assert not store.has_deposit(b"\1" * 32)
+    ids = [r.record.id for r in rows]
+    assert store.vault(ids, COMMITTEE) == {r.record.id: r.record for r in rows}
+    assert store.shares(ids[::-1]) == [rows[1].share, rows[0].share]
+
+
+def test_the_same_batch_again_changes_nothing(store: ServerStore) -> None:
+    rows = [row(), row()]
+    deposited(store, *rows)
+    deposited(store, *(VaultRow(r.record, bytes(32)) for r in rows))
+    assert store.shares([rows[0].record.id]) == [rows[0].share]
+
+
+def test_a_record_known_from_another_batch_is_a_conflict_and_nothing_is_stored(store: ServerStore) -> None:
+    known, new = row(), row()
+    deposited(store, known)
+    with pytest.raises(ConflictError):
+        deposited(store, new, VaultRow(known.record, bytes(32)))
+    assert store.vault([new.record.id], COMMITTEE) == {}
+    assert store.shares([known.record.id]) == [known.share]
+    assert not store.has_deposit(merkle.root_of([new.record.id, known.record.id]))
+
+
+def test_a_record_is_not_seen_under_another_committee(store: ServerStore) -> None:
+    mine = row()
+    deposited(store, mine)
+    assert store.vault([mine.record.id, b"\1" * 32], b"\x0d" * 32) == {}
+
+
+def test_a_share_that_is_not_here_is_corrupt(store: ServerStore) -> None:
+    mine = row()
+    deposited(store, mine)
+    with pytest.raises(CorruptError):
+        store.shares([mine.record.id, b"\1" * 32])
+
+
+# Notices
+
+
+def test_notices_are_found_by_their_subject(store: ServerStore) -> None:
+    store.add_notice(notice())
+    store.add_notice(notice(subject=BOB, message="bob"))
+    assert store.notices([ALICE.upper().replace("X", "x")]) == {ALICE: [notice()]}
+    assert store.notices(["0x" + "77" * 20]) == {}
+
+
+def test_the_same_notice_again_is_harmless(store: ServerStore) -> None:
+    for _ in range(3):
+        store.add_notice(notice())
+    assert store.notices([ALICE]) == {ALICE: [notice()]}
+
+
+def test_an_unjudged_notice_becomes_judged_and_stays_so(store: ServerStore) -> None:
+    store.add_notice(notice(judged=False))
+    assert store.unjudged() == [notice(judged=False)]
+    store.add_notice(notice())
+    store.add_notice(notice(judged=False))
+    assert store.unjudged() == []
+    assert store.notices([ALICE]) == {ALICE: [notice()]}
+
+
+def test_only_an_unjudged_notice_can_be_dropped(store: ServerStore) -> None:
+    store.add_notice(notice(judged=False))
+    store.drop_unjudged(notice(judged=False))
+    assert store.notices([ALICE]) == {}
+    store.add_notice(notice())
+    store.drop_unjudged(notice(judged=False))
+    assert store.notices([ALICE]) == {ALICE: [notice()]}
+
+
+def test_a_real_notice_outlives_a_forged_twin(store: ServerStore, request: pytest.FixtureRequest) -> None:
+    """While no node can judge, anybody may send the same words with a signature of his own."""
+    known_bug(store, request, "_notice_id leaves the signature out")
+    store.add_notice(notice(judged=False, signature=b"\0forged"))
+    store.add_notice(notice(judged=False, signature=b"\0real"))
+    store.drop_unjudged(notice(judged=False, signature=b"\0forged"))
+    assert [n.signature for n in store.notices([ALICE]).get(ALICE, [])] == [b"\0real"]
+
+
+def test_a_judged_notice_keeps_the_signature_that_was_judged(
+    store: ServerStore, request: pytest.FixtureRequest
+) -> None:
+    known_bug(store, request, "add_notice keeps the first signature")
+    store.add_notice(notice(judged=False, signature=b"\0forged"))
+    store.add_notice(notice(judged=True, signature=b"\0real"))
+    assert b"\0real" in [n.signature for n in store.notices([ALICE])[ALICE] if n.judged]
+    assert b"\0forged" not in [n.signature for n in store.notices([ALICE])[ALICE] if n.judged]
+
+
+# Commit
+
+
+def test_the_first_commit_adds_one_leaf_per_record(store: ServerStore) -> None:
+    made = decision([OK, NO, OK])
+    assert store.commit(made) == Committed((0, 1, 2), 3, store.root(3))
+    assert [store.entry(n) for n in range(3)] == list(made.entries)
+
+
+def test_the_same_outcome_again_has_the_same_leaves(store: ServerStore) -> None:
+    first = decision([OK, NO])
+    store.commit(decision([OK]))
+    store.commit(first)
+    assert store.commit(again(first, OK, Reason.REVOKED)) == Committed((1, 2), 3, store.root(3))
+
+
+def test_another_outcome_adds_exactly_the_leaves_that_changed(store: ServerStore) -> None:
+    first = decision([OK, NO, OK, NO])
+    store.commit(first)
+    assert store.commit(again(first, OK, OK, Reason.REVOKED, NO)).leaves == (0, 4, 5, 3)
+    assert store.commit(again(first, OK, OK, Reason.REVOKED, NO)).size == 6
+    assert store.commit(again(first, OK, OK, OK, NO)).leaves == (0, 4, 6, 3)
+
+
+def test_a_nonce_belongs_to_one_page_for_ever(store: ServerStore) -> None:
+    first = decision([OK])
+    store.commit(first)
+    with pytest.raises(ReplayedError):
+        store.commit(decision([OK], nonce=first.key.nonce))
+    assert store.journal_size() == 1
+
+
+def test_another_runner_may_use_the_same_nonce(store: ServerStore) -> None:
+    first = decision([OK])
+    store.commit(first)
+    other = decision([OK], nonce=first.key.nonce)
+    store.commit(replace(other, key=replace(other.key, runner="0x" + "43" * 20)))
+    assert store.journal_size() == 2
+
+
+def test_the_cap_counts_granted_records_of_a_requester_in_a_day(store: ServerStore) -> None:
+    store.commit(decision([OK, NO, OK], cap=3))
+    refused(store, decision([OK, OK], cap=3), Reason.LIMIT)
+    store.commit(decision([OK, NO, NO], cap=3))
+    refused(store, decision([OK], cap=3), Reason.LIMIT)
+    other = decision([OK, OK], cap=3)
+    store.commit(replace(other, key=replace(other.key, requester="0x" + "44" * 20)))
+    store.commit(decision([OK, OK, OK], at=NOW + DAY, cap=3))
+
+
+def test_a_page_at_the_cap_can_be_fetched_again(store: ServerStore) -> None:
+    first = decision([OK, OK], cap=2)
+    store.commit(first)
+    assert store.commit(again(first, OK, OK)).leaves == (0, 1)
+
+
+def test_a_page_that_is_granted_only_when_retried_counts_for_the_cap(
+    store: ServerStore, request: pytest.FixtureRequest
+) -> None:
+    known_bug(store, request, "_write_once looks at the cap only the first time")
+    first = decision([NO, NO, NO], cap=2)
+    store.commit(first)
+    refused(store, again(first, OK, OK, OK), Reason.LIMIT)
+    store.commit(again(first, OK, OK, NO))
+    refused(store, decision([OK], cap=2), Reason.LIMIT)
+
+
+def test_a_consents_budget_is_spent_once_per_job(store: ServerStore) -> None:
+    for made in (decision([OK]), decision([OK]), decision([OK])):
+        store.commit(replace(made, debits=[debit(600), debit(600)]))
+    other = replace(decision([OK]), debits=[debit(401, job=b"\4" * 32)])
+    refused(store, other, Reason.BUDGET)
+    store.commit(replace(other, debits=[debit(400, job=b"\4" * 32)]))
+    refused(store, replace(decision([OK]), debits=[debit(1, job=b"\5" * 32)]), Reason.BUDGET)
+
+
+def test_a_notice_that_came_or_went_since_makes_a_decision_outdated(store: ServerStore) -> None:
+    made = decision([OK])
+    store.add_notice(notice())
+    store.add_notice(notice(subject=BOB, message="bob"))
+    with pytest.raises(OutdatedError):
+        store.commit(made)
+    assert store.journal_size() == 0
+    assert store.commit(replace(made, notices=1)).size == 1
+
+
+def test_a_refused_commit_leaves_nothing_of_itself(store: ServerStore) -> None:
+    """Neither its nonce nor its debits: the same page can be asked again with less."""
+    made = replace(decision([OK, OK], cap=1), debits=[debit(1_000)])
+    refused(store, made, Reason.LIMIT)
+    store.commit(replace(made, entries=[entry(OK), entry(NO)], debits=[debit(1_000, job=b"\4" * 32)]))
+    assert store.journal_size() == 2

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A gateway's store in memory, the port's promises kept in the most obvious way."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from threading import RLock
+from typing import Any
+
+from consentum.domain.messages import Consent
+from consentum.domain.records import Record
+from consentum.errors import NotFoundError
+from consentum.ports.gateway_store import PendingDeposit, Relayed
+
+
+class MemoryGatewayStore:
+    """`ports.gateway_store.GatewayStore`. Tests may look into and damage its tables at will."""
+
+    def __init__(self) -> None:
+        self.openings: dict[bytes, Consent] = {}
+        self.forms: dict[bytes, str] = {}
+        self.relays: dict[bytes, Relayed] = {}
+        self.deposits: dict[bytes, PendingDeposit] = {}
+        self._lock = RLock()
+
+    def add_opening(self, commitment: bytes, consent: Consent) -> None:
+        with self._lock:
+            self.openings.setdefault(commitment, consent)
+
+    def opening(self, commitment: bytes) -> Consent:
+        return _found(self.openings, commitment)
+
+    def openings_of(self, subjects: Sequence[str]) -> dict[str, list[Consent]]:
+        wanted = {subject.lower() for subject in subjects}
+        found: dict[str, list[Consent]] = {}
+        with self._lock:
+            for consent in self.openings.values():
+                if consent.subject.lower() in wanted:
+                    found.setdefault(consent.subject.lower(), []).append(consent)
+        return found
+
+    def add_form(self, form: bytes, text: str) -> None:
+        with self._lock:
+            self.forms.setdefault(form, text)
+
+    def form(self, form: bytes) -> str:
+        return _found(self.forms, form)
+
+    def enqueue(self, message: Relayed) -> Relayed:
+        with self._lock:
+            return self.relays.setdefault(message.id, message)
+
+    def queued(self, limit: int) -> list[Relayed]:
+        with self._lock:
+            return [message for message in self.relays.values() if message.state == "queued"][:limit]
+
+    def mark(self, ids: Sequence[bytes], state: str) -> None:
+        with self._lock:
+            for identity in ids:
+                if identity in self.relays:
+                    self.relays[identity] = replace(self.relays[identity], state=state)
+
+    def relayed(self, identity: bytes) -> Relayed:
+        return _found(self.relays, identity)
+
+    def add_deposit(self, deposit: PendingDeposit) -> PendingDeposit:
+        with self._lock:
+            return self.deposits.setdefault(deposit.records_root, copy.deepcopy(deposit))
+
+    def add_receipt(self, records_root: bytes, server: str, receipt: Mapping[str, Any]) -> PendingDeposit:
+        with self._lock:
+            known = _found(self.deposits, records_root)
+            grown = replace(known, receipts={**known.receipts, server: dict(receipt)})
+            if grown.acknowledged:
+                grown = replace(grown, requests=dict.fromkeys(grown.requests))
+            self.deposits[records_root] = grown
+            return grown
+
+    def drop_deposit(self, records_root: bytes) -> None:
+        with self._lock:
+            known = self.deposits.get(records_root)
+            if known is not None and not known.acknowledged:
+                del self.deposits[records_root]
+
+    def pending_deposits(self) -> list[PendingDeposit]:
+        with self._lock:
+            return [deposit for deposit in self.deposits.values() if not deposit.acknowledged]
+
+    def records(self, categories: int) -> list[Record]:
+        with self._lock:
+            known = [record for d in self.deposits.values() if d.acknowledged for record in d.records]
+        return sorted((r for r in known if not r.categories & ~categories), key=lambda record: record.id)
+
+    def records_by_id(self, ids: Sequence[bytes]) -> dict[bytes, Record]:
+        with self._lock:
+            known = {record.id: record for d in self.deposits.values() for record in d.records}
+        return {identity: known[identity] for identity in ids if identity in known}
+
+
+def _found(table: Mapping[bytes, Any], identity: bytes) -> Any:
+    if identity not in table:
+        raise NotFoundError("not here", field="id")
+    return table[identity]

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A gateway over fakes, and its application."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from consentum.adapters.chain.deployment import Deployment
+from consentum.flow.gateway.gateway import Gateway
+from consentum.flow.login import LoginDesk
+from consentum.services.gateway.app import create_app
+from tests.fakes.content import MemoryContentStore
+from tests.fakes.gateway_store import MemoryGatewayStore
+from tests.unit.client.world import DOMAIN, NOW, POLICY, World, make_world
+from tests.unit.gateway.sender import MiningSender
+
+ORIGIN = "http://gateway.test"
+MAX_BODY = 200_000
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return make_world(tmp_path)
+
+
+@pytest.fixture
+def sender(world: World) -> MiningSender:
+    return MiningSender(world.ledger)
+
+
+@pytest.fixture
+def gateway(world: World, sender: MiningSender) -> Gateway:
+    return Gateway(
+        domain=DOMAIN,
+        ledger=world.ledger,
+        store=MemoryGatewayStore(),
+        sender=sender,
+        peers=lambda: world.peers,
+        pseudonym_key=b"\x99" * 32,
+        clock=lambda: float(NOW),
+    )
+
+
+def process_of(gateway: Gateway) -> Any:
+    """What create_app needs of a GatewayProcess."""
+    where = "0x" + "11" * 20
+    deployment = Deployment(DOMAIN.chain_id, where, DOMAIN.contract, where, POLICY, where, where, "hash")
+    return SimpleNamespace(
+        gateway=gateway,
+        content=MemoryContentStore(),
+        desk=LoginDesk(gateway.ledger, DOMAIN, ORIGIN, lambda: float(NOW)),
+        deployment=deployment,
+        settings=SimpleNamespace(max_body_bytes=MAX_BODY, key_servers=("http://1", "http://2")),
+        why_not_ready=dict,
+        start=lambda: None,
+        stop=lambda: None,
+        stopped=threading.Event(),
+    )
+
+
+@pytest.fixture
+def client(gateway: Gateway) -> Iterator[TestClient]:
+    """The application, asked as from outside: what goes wrong inside is an answer here too."""
+    app = create_app(process_of(gateway))
+    with TestClient(app, base_url=ORIGIN, raise_server_exceptions=False) as made:
+        yield made
