@@ -101,6 +101,10 @@ class RunnerSettings(ServiceSettings):
     """One runner."""
 
     gateway: str
+    boards: tuple[str, ...] = ()
+    """Ids (0x) of the boards whose studies' jobs this runner takes. None by default: anybody can found a board."""
+    committees: tuple[str, ...] = ()
+    """Ids (0x) of the committees whose records it believes: a committee of a liar's own could release anything."""
     job_timeout_seconds: float = 600.0
     max_output_bytes: int = 1024 * 1024
 

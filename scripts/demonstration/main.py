@@ -71,6 +71,7 @@ def run(arguments: Arguments, system: System, story: Story) -> dict[str, Any]:
         story.say(f"committee {act.committee.hex()[:16]}…: 3 key servers, any 2 rebuild a key, 1 alone learns nothing")
     with story.stage("studies", "An ethics board approves two studies and accredits the runner"):
         act.board, act.studies = found_studies(system, people)
+        system.start_runner(act.board.id, act.committee)
         system.wait_ready()
         publish_forms(system, people)
         story.say(

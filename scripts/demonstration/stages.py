@@ -14,11 +14,9 @@ from consentum.adapters.peers.http import HttpClient
 from consentum.crypto import typed
 from consentum.crypto.signing import WalletKey
 from consentum.domain.messages import AcceptForm, Accredit, Approve, Close, Consent, Message, Propose, Terms
-from consentum.domain.parsing import as_bytes, hexed
+from consentum.domain.parsing import hexed
 from consentum.domain.terms import Access, Category, Condition, Purpose
 from consentum.flow.client import deposit, terms
-from consentum.flow.client.receipts import verify_signature
-from consentum.flow.keyserver.deposit import DEPOSIT_CONTEXT
 from consentum.flow.wire import Enrolment
 from consentum.ports.transactions import Call
 from scripts.demonstration.people import (
@@ -141,7 +139,7 @@ def deposit_all(system: System, cast: Cast, committee_id: bytes, story: Story) -
         for member in committee.members:
             signed = answer["receipts"][member.lower()]
             public = system.ledger.server_keys(latest, member).checkpoint_key
-            verify_signature(public, DEPOSIT_CONTEXT, signed["receipt"], as_bytes(signed["signature"], "signature"))
+            deposit.verify_receipt(batch, member, public, signed)
         for patient, record in zip(mine, batch.records, strict=True):
             patient.record = record.id
         total += len(batch.records) if answer["acknowledged"] else 0

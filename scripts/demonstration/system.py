@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from consentum.adapters.chain.deploy import deploy
@@ -76,6 +76,7 @@ class System:
     gateway_url: str = ""
     runner_url: str = ""
     runner_address: str = ""
+    runner_settings: RunnerSettings = field(init=False)
     deployment: Deployment = field(init=False)
     rpc: Rpc = field(init=False)
     ledger: ChainLedger = field(init=False)
@@ -113,13 +114,18 @@ class System:
         relayer = gateway.initialise(self.folder / "gateway", gateway_settings)
         port = free_port()
         self.runner_url = f"http://localhost:{port}"
-        runner_settings = RunnerSettings(**common, port=port, endpoint=self.runner_url, gateway=self.gateway_url)
-        self.runner_address = runner.initialise(self.folder / "runner", runner_settings)
+        self.runner_settings = RunnerSettings(**common, port=port, endpoint=self.runner_url, gateway=self.gateway_url)
+        self.runner_address = runner.initialise(self.folder / "runner", self.runner_settings)
         for address in [relayer, *(server.address for server in self.servers)]:
             self.rpc.call("anvil_setBalance", address, ONE_ETHER)
         for server in self.servers:
             self.start_server(server)
         self.start_gateway()
+
+    def start_runner(self, board: bytes, committee: bytes) -> None:
+        """The runner takes jobs of this board alone, and believes this committee alone."""
+        settings = replace(self.runner_settings, boards=("0x" + board.hex(),), committees=("0x" + committee.hex(),))
+        settings.save(self.folder / "runner")
         self._serve("runner", "runner", self.folder / "runner")
 
     def _number_servers(self) -> None:

@@ -113,6 +113,7 @@ def running() -> Iterator[Stack]:
         system.start_services()
         committee = found_committee(system)
         board, studies = found_studies(system, people)
+        system.start_runner(board.id, committee)
         system.wait_ready()
         enrol(system, people)
         deposit_all(system, people, committee, silent)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from consentum.crypto.typed import contracts_path
 from consentum.errors import SettingsError
 from consentum.settings import private_key_from_environment
 
-# Anvil's and Ganache's (--wallet.deterministic) first development accounts: public, so worthless anywhere else.
+# The first account of the mnemonic "test test … junk", Anvil's own: public, so worthless anywhere else.
 DEVELOPMENT_KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 
 

@@ -19,11 +19,13 @@ def group() -> None:
 @group.command("init")
 @init_options
 @click.option("--gateway", required=True, help="URL of the gateway.")
-def init(folder: Path, gateway: str, **options: object) -> None:
+@click.option("--board", "boards", multiple=True, help="Id of a board whose jobs it takes; once per board.")
+@click.option("--committee", "committees", multiple=True, help="Id of a committee it believes; once per committee.")
+def init(folder: Path, gateway: str, boards: tuple[str, ...], committees: tuple[str, ...], **options: object) -> None:
     """Create keys and settings in a folder; prints the runner's address, for boards to accredit."""
     from consentum.wiring import runner  # noqa: PLC0415 - web3 takes a second to load; help should not
 
-    settings = RunnerSettings(**common(**options), gateway=gateway)  # type: ignore[arg-type]
+    settings = RunnerSettings(**common(**options), gateway=gateway, boards=boards, committees=committees)  # type: ignore[arg-type]
     click.echo(runner.initialise(folder, settings))
 
 

@@ -54,12 +54,16 @@ class SealingKey:
 
 def seal(plaintext: bytes, public: bytes, info: bytes) -> bytes:
     """enc (1,120 bytes) ‖ ciphertext. public is 1,216 bytes, ML-KEM-768 ‖ X25519; MalformedError if it is no key."""
+    return _SUITE.encrypt(plaintext, load_public(public), info)
+
+
+def load_public(public: bytes) -> hpke.MLKEM768X25519PublicKey:
+    """MalformedError if it is no key."""
     if len(public) != PUBLIC_BYTES:
         raise MalformedError("a sealing key has 1,216 bytes", field="publicKey")
     try:
         lattice = mlkem.MLKEM768PublicKey.from_public_bytes(public[:1184])
-        key = hpke.MLKEM768X25519PublicKey(lattice, x25519.X25519PublicKey.from_public_bytes(public[1184:]))
-        return _SUITE.encrypt(plaintext, key, info)
+        return hpke.MLKEM768X25519PublicKey(lattice, x25519.X25519PublicKey.from_public_bytes(public[1184:]))
     except ValueError:
         raise MalformedError("not a sealing key", field="publicKey") from None
 

@@ -14,6 +14,8 @@ from typing import Any
 from consentum.errors import MalformedError, Reason
 
 RECEIPT_CONTEXT = b"consentum/receipt/1\n"
+DEPOSIT_CONTEXT = b"consentum/deposit-receipt/1\n"
+NOTICE_CONTEXT = b"consentum/notice-receipt/1\n"
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:

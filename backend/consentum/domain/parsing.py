@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from consentum.errors import MalformedError
 
 MAX_ITEMS = 1_000
+_HEX = re.compile(r"0x(?:[0-9a-fA-F]{2})*")
 MAX_SIGNATURE = 4_096
 # Kind byte to the least and the most bytes: ECDSA, passkey, contract.
 _SIGNATURE_SIZES = {0: (65, 65), 1: (168, MAX_SIGNATURE), 2: (21, MAX_SIGNATURE)}
@@ -30,12 +32,10 @@ def as_object(value: object, what: str, *keys: str) -> Mapping[str, Any]:
 
 def as_bytes(value: object, what: str, length: int | None = None, at_most: int = 1 << 24) -> bytes:
     """0x text to bytes of that length."""
-    if not isinstance(value, str) or not value.startswith("0x"):
+    # bytes.fromhex alone would skip white space: two spellings of one value.
+    if not isinstance(value, str) or _HEX.fullmatch(value) is None:
         raise MalformedError(f"{what} is not 0x text", field=what)
-    try:
-        raw = bytes.fromhex(value[2:])
-    except ValueError:
-        raise MalformedError(f"{what} is not 0x text", field=what) from None
+    raw = bytes.fromhex(value[2:])
     if (length is not None and len(raw) != length) or len(raw) > at_most:
         raise MalformedError(f"{what} has the wrong length", field=what)
     return raw

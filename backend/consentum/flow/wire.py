@@ -52,6 +52,7 @@ class ReleaseRequest:
             raise MalformedError("the records are not the signed ones", field="recordsRoot")
         if release.responseKeyHash != keccak(key):
             raise MalformedError("the response key is not the signed one", field="responseKeyHash")
+        sealing.load_public(key)  # before anything is journalled or debited for an answer that cannot be sealed
         openings = as_list(body["openings"], "openings", _opening)
         if len(openings) != len(ids):
             raise MalformedError("one opening or null per record", field="openings")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from consentum.jobs import frames
 from consentum.jobs.dataset import JobRecord
 
 MAX_TEXT = 64
+MAX_TEXTS = 2_048
 
 
 class JobFailed(ConsentumError):
@@ -56,6 +57,11 @@ def _converse(process: subprocess.Popen[bytes], records: Iterable[JobRecord], ti
         frames.end(process.stdin)
     except BrokenPipeError:
         pass  # the job ended early; what it says decides
+    except BaseException:
+        killer.cancel()
+        process.kill()
+        process.wait()
+        raise
     try:
         answer = process.stdout.read()
         process.wait()
@@ -82,7 +88,21 @@ def _declared(package: JobPackage, answer: bytes, limit: int) -> Mapping[str, An
         raise JobFailed("the outputs are not those declared")
     for value in outputs.values():
         _plain(value)
+    if sum(map(len, _texts(outputs))) > MAX_TEXTS:
+        raise JobFailed(f"the texts in the outputs have more than {MAX_TEXTS} characters in all")
     return outputs
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield str(key)
+            yield from _texts(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _texts(part)
 
 
 def _plain(value: Any) -> None:

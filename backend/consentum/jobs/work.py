@@ -13,7 +13,7 @@ from consentum.crypto import envelope, merkle, typed
 from consentum.domain.messages import Job
 from consentum.domain.package import JobPackage
 from consentum.domain.parsing import as_bytes, hexed
-from consentum.errors import ConsentumError
+from consentum.errors import ConsentumError, CorruptError
 from consentum.flow.client.collect import Collected, Key, collect
 from consentum.flow.client.receipts import total
 from consentum.flow.wire import MAX_PAGE
@@ -87,6 +87,8 @@ def _release(
     by_committee: dict[bytes, list[bytes]] = {}
     for row in rows:
         committee = as_bytes(row["committee"], "committee", 32)
+        if hexed(committee) not in process.settings.committees:
+            raise CorruptError("the gateway names a committee that this runner does not know", field="committee")
         by_committee.setdefault(committee, []).append(as_bytes(row["record"], "record", 32))
     pages = []
     for committee, ids in by_committee.items():
@@ -110,11 +112,21 @@ def _records(
             yield JobRecord(pseudonyms[key.record], header.name, header.content_type, plain)
 
 
+def _unasked(cohort: Mapping[str, Any], asked: Mapping[str, int]) -> dict[str, int]:
+    """What the gateway listed as refused and no server was asked about: mostly patients who named other studies."""
+    if not asked:
+        return dict(cohort["counts"])
+    return {name: many for name, many in cohort["counts"].items() if name in ("SCOPE", "NO_CONSENT")}
+
+
 def manifest(state: JobState, cohort: Mapping[str, Any], pages: Sequence[Collected]) -> dict[str, Any]:
     """What a paper's Methods needs, and what a server could be held to: blocks, cohort root, code digest, refusals by
     reason, and every server's signed receipt. What no server was asked about is refused by the gateway's word."""
     released = sorted(key.record for page in pages for key in page.keys)
-    refused = total([page.receipts[0].counts for page in pages]) if pages else dict(cohort["counts"])
+    asked = total([page.receipts[0].counts for page in pages])
+    told = len(cohort.get("records", []))
+    unasked = {} if told == cohort["of"] else _unasked(cohort, asked)
+    refused = total([asked, unasked])
     refused.pop("ALLOWED", None)
     return {
         "job": typed.to_json(state.job),

@@ -86,8 +86,8 @@ class ServerStore(Protocol):
     def add_deposit(
         self, records_root: bytes, rows: Sequence[VaultRow], enrolments: Mapping[bytes, tuple[str, str]]
     ) -> None:
-        """Stores a batch with its shares. The same batch again is harmless and changes nothing; a known record under
-        another root is a ConflictError and nothing is stored."""
+        """Stores a batch with its shares. The same batch again is harmless and changes nothing; with other shares, or a
+        known record under another root, it is a ConflictError and nothing is stored."""
         ...
 
     def has_deposit(self, records_root: bytes) -> bool: ...
@@ -136,7 +136,8 @@ class ServerStore(Protocol):
     def consistency(self, old: int, new: int) -> list[bytes]: ...
 
     def audit(self) -> list[int]:
-        """Indexes of entries whose bytes are no longer what their leaf says; reads everything from disk."""
+        """Indexes of entries that are missing, or no longer what their leaf and their subject's column say; reads
+        everything from disk."""
         ...
 
     def ping(self) -> None:

@@ -30,7 +30,9 @@ _STATUS: list[tuple[type[ConsentumError], int]] = [
     (errors.RefusedError, 503),
     (errors.UnavailableError, 503),
 ]
-_FORBIDDEN = {Reason.JOB_SIGNATURE, Reason.RELEASE_SIGNATURE, Reason.DEADLINE_PASSED}
+_FORBIDDEN = {
+    *(Reason.JOB_SIGNATURE, Reason.RELEASE_SIGNATURE, Reason.DEADLINE_PASSED, Reason.RUNNER_NOT_ACCREDITED),
+}
 _TOO_MANY = {Reason.LIMIT, Reason.BUDGET}
 
 

@@ -41,6 +41,8 @@ def deploy(url: str, path: Path, private_key: bytes, progress: Callable[[str], N
             progress("already deployed")
             return existing
     account = Account.from_key(private_key)
+    if w3.eth.get_balance(account.address) == 0:
+        raise SettingsError(f"the paying account {account.address} is empty", field="CONSENTUM_DEPLOYER_KEY")
     nonce = w3.eth.get_transaction_count(account.address)
     deployer = _Deployer(w3, account, nonce, progress)
     did = deployer.create("DidRegistry")

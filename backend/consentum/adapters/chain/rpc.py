@@ -94,6 +94,8 @@ def _result(answer: Any) -> Any:
     if "error" in answer:
         error = answer["error"] if isinstance(answer["error"], dict) else {}
         data = error.get("data")
+        if isinstance(data, dict):  # Ganache
+            data = data.get("result")
         number = error.get("code")
         raise RpcError(
             number if isinstance(number, int) else 0,

@@ -85,7 +85,7 @@ class ChainSender:
             receipt = self._rpc.call("eth_getTransactionReceipt", hashed)
             if receipt:
                 if int(receipt["status"], 16) != 1:
-                    raise UnavailableError("the transaction was mined and failed")
+                    raise RevertedError("the transaction was mined and failed")
                 return hashed
             time.sleep(POLL_SECONDS)
         raise UnavailableError("the transaction is not mined yet")

@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,12 @@ def _table(name: str, *columns: Column[Any]) -> Table:
 
 openings = _table("openings", Column("tag", LargeBinary(32), nullable=False, index=True))
 forms = _table("forms")
-relays = _table("relays", Column("state", String(8), nullable=False, index=True))
+relays = _table(
+    "relays",
+    Column("state", String(8), nullable=False, index=True),
+    Column("attempts", BigInteger, nullable=False),
+    Column("queued_at", BigInteger, nullable=False),
+)
 deposits = _table("deposits", Column("acknowledged", Boolean, nullable=False, index=True))
 records = _table(
     "records",
@@ -106,14 +112,22 @@ class GatewayDatabase:
         plain = {"kind": message.kind, "subject": message.subject, "value": message.value}
         box = self._seal(message.id, {**plain, "signature": message.signature.hex()})
         with transaction(self._engine) as connection:
-            row = {"id": message.id, "state": message.state, "box": box}
+            row = {"id": message.id, "state": message.state, "box": box, "attempts": 0, "queued_at": time.time_ns()}
             connection.execute(insert(relays).prefix_with("OR IGNORE"), row)
         return self.relayed(message.id)
 
     def queued(self, limit: int) -> list[Relayed]:
+        query = select(relays).where(relays.c.state == "queued")
         with reading(self._engine) as connection:
-            rows = connection.execute(select(relays).where(relays.c.state == "queued").limit(limit)).all()
+            rows = connection.execute(query.order_by(relays.c.attempts, relays.c.queued_at).limit(limit)).all()
         return [self._relayed(row) for row in rows]
+
+    def failed(self, identity: bytes, at_most: int) -> None:
+        with transaction(self._engine) as connection:
+            mine = relays.c.id == identity
+            connection.execute(update(relays).where(mine).values(attempts=relays.c.attempts + 1))
+            spent = (mine, relays.c.attempts >= at_most, relays.c.state == "queued")
+            connection.execute(update(relays).where(*spent).values(state="refused"))
 
     def mark(self, ids: Sequence[bytes], state: str) -> None:
         with transaction(self._engine) as connection:

@@ -12,6 +12,7 @@ import secrets
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import BindParameter, Connection, bindparam, delete, func, insert, select, update
 
@@ -20,7 +21,15 @@ from consentum.adapters.store.engine import open_engine, reading, transaction
 from consentum.crypto import merkle
 from consentum.domain.journal import Entry
 from consentum.domain.records import Record
-from consentum.errors import ConflictError, NotFoundError, OutdatedError, Reason, RefusedError, ReplayedError
+from consentum.errors import (
+    ConflictError,
+    MalformedError,
+    NotFoundError,
+    OutdatedError,
+    Reason,
+    RefusedError,
+    ReplayedError,
+)
 from consentum.ports.server_store import Committed, Decision, NoticeRow, ReleaseKey, VaultRow
 
 DAY_SECONDS = 86_400
@@ -47,9 +56,12 @@ class KeyServerStore:
         self, records_root: bytes, rows: Sequence[VaultRow], enrolments: Mapping[bytes, tuple[str, str]]
     ) -> None:
         with self._lock, transaction(self._engine) as connection:
-            if _has(connection, records_root):
-                return
             ids = [row.record.id for row in rows]
+            if _has(connection, records_root):
+                # The signature covers the records, not the shares: whoever came first must not be taken for the other.
+                if vault.open_shares(connection, self._master, ids) != [row.share for row in rows]:
+                    raise ConflictError("this batch is known with other shares", field="sealed")
+                return
             if vault.find_records(connection, ids, rows[0].record.committee):
                 raise ConflictError("a record of this batch is known from another", field="records")
             connection.execute(insert(tables.deposits), {"records_root": records_root})
@@ -152,12 +164,22 @@ class KeyServerStore:
     def audit(self) -> list[int]:
         t = tables.journal
         with reading(self._engine) as connection:
-            rows = connection.execute(select(t.c.position, t.c.leaf_hash, t.c.entry).order_by(t.c.position)).all()
-        return [row.position for row in rows if merkle.leaf_hash(row.entry) != row.leaf_hash]
+            rows = connection.execute(select(t).order_by(t.c.position)).all()
+        altered = {row.position for row in rows if not _is_intact(row)}
+        altered |= set(range(self._tree.size)) ^ {row.position for row in rows}
+        return sorted(altered)
 
     def ping(self) -> None:
         with transaction(self._engine) as connection:
             connection.execute(insert(tables.pulse).prefix_with("OR REPLACE"), {"id": 1, "beats": secrets.randbits(31)})
+
+
+def _is_intact(row: Any) -> bool:
+    try:
+        subject = Entry.from_bytes(row.entry).subject
+    except MalformedError:
+        return False
+    return bool(subject == row.subject and merkle.leaf_hash(row.entry) == row.leaf_hash)
 
 
 def _has(connection: Connection, records_root: bytes) -> bool:
@@ -166,7 +188,8 @@ def _has(connection: Connection, records_root: bytes) -> bool:
 
 
 def _notice_id(notice: NoticeRow) -> bytes:
-    return hashlib.sha256(f"{notice.kind}\n{notice.message}".encode()).digest()
+    # With the signature: a forged notice must not stand in for the genuine one.
+    return hashlib.sha256(f"{notice.kind}\n{notice.message}\n".encode() + notice.signature).digest()
 
 
 def _notice(row: object) -> NoticeRow:
@@ -228,16 +251,21 @@ def _write_once(
     connection: Connection, decision: Decision, leaves: Sequence[int], granted: Sequence[bool], first: bool
 ) -> None:
     key, t, items = decision.key, tables.releases, tables.release_items
-    now = decision.entries[0].decided_at
+    now, many = decision.entries[0].decided_at, sum(granted)
+    before = 0
+    if not first:
+        before = connection.execute(select(t.c.granted).where(t.c.digest == key.digest)).scalar_one()
+    recent = select(func.coalesce(func.sum(t.c.granted), 0)).where(
+        t.c.requester == key.requester, t.c.decided_at > now - DAY_SECONDS, t.c.digest != key.digest
+    )
+    # A page counts with the most it was ever granted: asking first without openings must not pass the cap.
+    if many > before and connection.execute(recent).scalar_one() + many > decision.daily_cap:
+        raise RefusedError(Reason.LIMIT)
     if first:
-        recent = select(func.coalesce(func.sum(t.c.granted), 0)).where(
-            t.c.requester == key.requester, t.c.decided_at > now - DAY_SECONDS
-        )
-        if connection.execute(recent).scalar_one() + sum(granted) > decision.daily_cap:
-            raise RefusedError(Reason.LIMIT)
         values = {"digest": key.digest, "runner": key.runner, "nonce": key.nonce, "requester": key.requester}
-        connection.execute(insert(t), {**values, "decided_at": now, "granted": sum(granted)})
+        connection.execute(insert(t), {**values, "decided_at": now, "granted": many})
     else:
+        connection.execute(update(t).where(t.c.digest == key.digest).values(granted=max(before, many)))
         connection.execute(delete(items).where(items.c.digest == key.digest))
     rows = [
         {"digest": key.digest, "position": position, "leaf": leaf, "allowed": allowed}

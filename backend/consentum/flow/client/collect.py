@@ -90,6 +90,8 @@ def collect(collector: Collector, ids: Sequence[bytes], deadline: int) -> Collec
     parts, failures = _ask(collector, request, threshold)
     if len(parts) < threshold:
         raise RefusedError(Reason.TOO_FEW_SHARES, _too_few(threshold, parts, failures))
+    if _in_dispute(threshold, parts):
+        parts, failures = _ask(collector, request, len(collector.members))
     try:
         keys, liars = _combine(threshold, ids, parts)
     except CorruptError:
@@ -98,6 +100,15 @@ def collect(collector: Collector, ids: Sequence[bytes], deadline: int) -> Collec
         keys, liars = _combine(threshold, ids, parts)
     failures.update({str(index): Reason.SHARE_INCONSISTENT.name for index in liars})
     return Collected(keys, tuple(p.receipt for p in parts), tuple(p.answer for p in parts), failures)
+
+
+def _in_dispute(threshold: int, parts: Sequence[_Part]) -> bool:
+    """Whether a record was released by some, but by fewer than t: one server's no must not decide alone."""
+    released: dict[int, int] = {}
+    for part in parts:
+        for position in part.rows:
+            released[position] = released.get(position, 0) + 1
+    return any(count < threshold for count in released.values())
 
 
 def _too_few(threshold: int, parts: Sequence[_Part], failures: Mapping[str, str]) -> str:
@@ -156,7 +167,7 @@ def _one(collector: Collector, member: Member, request: ReleaseRequest, body: di
     answer = Answer.parse(member.peer.release(body))
     digest = typed.digest(collector.domain, request.release)
     expected = Expected(member.peer.address, member.index, member.checkpoint_key, digest, len(request.ids))
-    receipt = verify(expected, answer.receipt, answer.signature)
+    receipt = verify(expected, answer.receipt, answer.signature, answer.sealed)
     info = sealing.answer_info(digest, typed.address_bytes(member.peer.address), member.index)
     plain = collector.response_key.open(answer.sealed, info)
     if len(plain) != ROW_BYTES * len(receipt.allowed):

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +14,12 @@ from eth_utils.crypto import keccak
 from consentum.crypto import envelope, merkle, sealing, sharing, typed
 from consentum.crypto.signing import Signer
 from consentum.crypto.typed import Domain
+from consentum.domain.journal import DEPOSIT_CONTEXT
 from consentum.domain.messages import Deposit
-from consentum.domain.parsing import as_bytes
+from consentum.domain.parsing import as_bytes, as_object, hexed
 from consentum.domain.records import Record
 from consentum.errors import CorruptError, MalformedError
+from consentum.flow.client.receipts import verify_signature
 from consentum.flow.wire import MAX_PAGE, DepositRequest, Enrolment
 from consentum.ports.chain import Block, Committee, Ledger
 from consentum.ports.peers import Depository, KeyServerPeer
@@ -51,6 +54,23 @@ class Batch:
 
     def to_json(self) -> dict[str, Any]:
         return {"requests": {server.lower(): request.to_json() for server, request in self.requests}}
+
+
+def verify_receipt(batch: Batch, server: str, checkpoint_key: bytes, signed: Mapping[str, Any]) -> None:
+    """D5: that this server holds this batch with the shares that were meant for it. CorruptError otherwise: then
+    somebody else's shares came first, and the batch must be deposited anew."""
+    body = as_object(signed, "receipt", "receipt", "signature")
+    receipt = body["receipt"]
+    verify_signature(checkpoint_key, DEPOSIT_CONTEXT, receipt, as_bytes(body["signature"], "signature", 64))
+    request = next(request for name, request in batch.requests if name.lower() == server.lower())
+    about = {
+        "server": server.lower(),
+        "recordsRoot": hexed(batch.deposit.recordsRoot),
+        "count": batch.deposit.count,
+        "sealed": hexed(hashlib.sha256(request.sealed).digest()),
+    }
+    if any(receipt.get(name) != value for name, value in about.items()):
+        raise CorruptError("a receipt is about another deposit", field="receipt")
 
 
 def sealing_targets(

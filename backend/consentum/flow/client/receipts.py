@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -48,16 +49,21 @@ class Expected:
     count: int
 
 
-def verify(expected: Expected, receipt: Mapping[str, Any], signature: bytes) -> Receipt:
+def verify(expected: Expected, receipt: Mapping[str, Any], signature: bytes, sealed: bytes) -> Receipt:
     """The receipt of one answer. CorruptError if it is about anything else, or contradicts itself: every record must
     have a leaf in the journal, or its key must not be used (P4)."""
     verify_signature(expected.checkpoint_key, RECEIPT_CONTEXT, receipt, signature)
     about = (receipt.get("server"), receipt.get("index"), receipt.get("release"), receipt.get("count"))
     if about != (expected.server.lower(), expected.index, hexed(expected.release_digest), expected.count):
         raise CorruptError("a receipt is about another release", field="receipt")
+    if receipt.get("sealed") != hexed(hashlib.sha256(sealed).digest()):
+        raise CorruptError("a sealed message is not the one its receipt names", field="sealed")
     try:
         allowed = allowed_positions(as_bytes(receipt["bitmap"], "bitmap"), expected.count)
-        leaves = tuple(first + offset for first, many in receipt["leaves"] for offset in range(many))
+        runs = [(int(first), int(many)) for first, many in receipt["leaves"]]
+        if sum(many for _, many in runs) != expected.count or any(many < 1 for _, many in runs):
+            raise ValueError  # before a server can make us count to a trillion
+        leaves = tuple(first + offset for first, many in runs for offset in range(many))
         counts = {Reason[name].name: int(many) for name, many in receipt["counts"].items()}
         size = int(receipt["size"])
     except (KeyError, ValueError, TypeError, AttributeError, MalformedError):

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from consentum.crypto import typed
@@ -51,8 +51,9 @@ def cohort(gateway: Gateway, data: object, who: str) -> dict[str, object]:
         "counts": counts([candidate.reason for candidate in found]),
     }
     if who == job.runner:
-        # What a job would be refused as a whole, or nobody gave to a person, is not listed: ids are not for browsing.
-        listed = [c for c in found if c.reason == Reason.ALLOWED or (any(job.study) and c.reason not in JOB_REASONS)]
+        # Ids are not for browsing: only of those who named this study, its board or this person, and not where the job
+        # would be refused as a whole.
+        listed = [c for c in found if c.opening is not None and c.reason not in JOB_REASONS]
         answer["records"] = [
             {
                 "record": hexed(c.record.id),
@@ -71,14 +72,17 @@ def pseudonym(gateway: Gateway, job: Job, record: Record) -> str:
 
 
 def choose(gateway: Gateway, job: Job, records: Sequence[Record]) -> list[Candidate]:
-    """For each record the opening the policy allows; else the newest, so that its reason is the telling one."""
+    """For each record the opening the policy allows; else the newest, so that its reason is the telling one. Openings
+    that name another study, board or person are not considered: their records come with none, reason SCOPE."""
     if not records:
         return []
+    scopes = _scopes(gateway, job)
     openings = gateway.store.openings_of(sorted({record.subject for record in records}))
     pairs = [
         (record, opening)
         for record in records
         for opening in sorted(openings.get(record.subject.lower(), []), key=lambda c: -c.signedAt)
+        if opening.scope in scopes
     ]
     items = [Item(opening, record.categories) for record, opening in pairs]
     reasons = gateway.ledger.review(gateway.ledger.view().latest, job, items) if items else []
@@ -87,4 +91,15 @@ def choose(gateway: Gateway, job: Job, records: Sequence[Record]) -> list[Candid
         known = best.get(record.id)
         if known is None or (known.reason != Reason.ALLOWED and reason == Reason.ALLOWED):
             best[record.id] = Candidate(record, opening, reason)
-    return [best.get(record.id, Candidate(record, None, Reason.NO_CONSENT)) for record in records]
+    return [best.get(record.id) or _unaddressed(record, openings) for record in records]
+
+
+def _scopes(gateway: Gateway, job: Job) -> set[bytes]:
+    if not any(job.study):
+        return {bytes(12) + typed.address_bytes(job.requester)}
+    board, _ = gateway.ledger.board_and_runner(gateway.ledger.view().latest, job.study, job.runner)
+    return {job.study, board}
+
+
+def _unaddressed(record: Record, openings: Mapping[str, Sequence[Consent]]) -> Candidate:
+    return Candidate(record, None, Reason.SCOPE if openings.get(record.subject.lower()) else Reason.NO_CONSENT)

@@ -12,10 +12,11 @@ from typing import Any
 from consentum.crypto import typed
 from consentum.domain.messages import Consent
 from consentum.domain.parsing import as_object, hexed
-from consentum.errors import ConsentumError, MalformedError, NotFoundError
+from consentum.errors import ConsentumError, MalformedError, NotFoundError, SignatureRefused
 from consentum.flow.gateway.cohort import choose
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.wire import DepositRequest, ReleaseRequest
+from consentum.ports.chain import Claim, Roles
 from consentum.ports.gateway_store import PendingDeposit
 
 log = logging.getLogger("consentum.gateway")
@@ -59,6 +60,10 @@ def deposit(gateway: Gateway, data: object, who: str) -> dict[str, Any]:
         raise MalformedError("the servers' parts are not of one deposit", field="requests")
     if who != first.deposit.custodian:
         raise NotFoundError("no such custodian", field="custodian")
+    digest = typed.digest(gateway.domain, first.deposit)
+    claim = Claim(first.deposit.custodian, Roles.DEPOSIT, digest, first.signature)
+    if not gateway.ledger.signed_by(gateway.ledger.view().latest, [claim])[0]:
+        raise SignatureRefused("the deposit is not signed by its custodian", field="signature")
     pending = PendingDeposit(
         first.deposit.recordsRoot,
         first.deposit.custodian,

@@ -25,6 +25,7 @@ from consentum.ports.transactions import Call
 
 log = logging.getLogger("consentum.gateway")
 _FUNCTIONS = {"Consent": "grantBatch", "Revoke": "revokeBatch"}
+MAX_ATTEMPTS = 4
 BATCH_GAS = 100_000
 # EIP-7825 caps a transaction at 2^24.
 MAX_BATCH_GAS = 16_000_000
@@ -118,11 +119,13 @@ def _gas(messages: Sequence[Relayed]) -> int:
 
 
 def _send(gateway: Gateway, kind: str, messages: Sequence[Relayed]) -> None:
-    """Whatever the node says, what it did not send stays queued; only the contract's own no ends a message."""
+    """Whatever the node says, what it did not send stays queued. The contract's own no ends a message; one that costs
+    transactions and never takes (an ERC-1271 wallet may change its mind) ends after some, and delays no other."""
     try:
         gateway.sender.send([_call(kind, messages)])
     except RevertedError:
-        gateway.store.mark([message.id for message in messages], "refused")
+        for message in messages:
+            gateway.store.failed(message.id, 1 if kind not in _FUNCTIONS else MAX_ATTEMPTS)
     else:
         _note(gateway, kind, messages)
 
@@ -152,6 +155,9 @@ def _note(gateway: Gateway, kind: str, messages: Sequence[Relayed]) -> None:
     claims = [Claim(m.subject, roles, typed.digest_of_hash(gateway.domain, _hash(m)), m.signature) for m in missing]
     valid = gateway.ledger.signed_by(block, claims)
     gateway.store.mark([m.id for m, v in zip(missing, valid, strict=True) if not v], "refused")
+    for message, still in zip(missing, valid, strict=True):
+        if still:
+            gateway.store.failed(message.id, MAX_ATTEMPTS)
 
 
 def _hash(message: Relayed) -> bytes:

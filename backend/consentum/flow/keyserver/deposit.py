@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from consentum.crypto import sealing, typed
+from consentum.domain.journal import DEPOSIT_CONTEXT
 from consentum.domain.parsing import hexed
 from consentum.errors import CorruptError, MalformedError, NotFoundError, SignatureRefused
 from consentum.flow.keyserver.server import KeyServer, asking_the_chain
@@ -13,8 +15,9 @@ from consentum.flow.wire import DepositRequest
 from consentum.ports.chain import Claim, Roles, View
 from consentum.ports.server_store import VaultRow
 
-DEPOSIT_CONTEXT = b"consentum/deposit-receipt/1\n"
-MAX_CLOCK_DISTANCE_SECONDS = 3_600
+MAX_AHEAD_SECONDS = 3_600
+# As long as a pending deposit may be retried: a server that was down for a day must still take it.
+MAX_AGE_SECONDS = 7 * 86_400
 SHARE_BYTES = 32
 
 
@@ -25,8 +28,8 @@ def accept(server: KeyServer, request: DepositRequest) -> dict[str, Any]:
     ConflictError (a record known from another batch), RefusedError (the chain cannot be asked). Nothing is stored then.
     """
     deposit = request.deposit
-    if abs(deposit.signedAt - server.now()) > MAX_CLOCK_DISTANCE_SECONDS:
-        raise MalformedError("signed more than an hour from now", field="signedAt")
+    if not -MAX_AGE_SECONDS < deposit.signedAt - server.now() < MAX_AHEAD_SECONDS:
+        raise MalformedError("signed more than a week ago or an hour ahead", field="signedAt")
     view = server.fresh_view()
     with asking_the_chain():
         index = server.ledger.committee(view.latest, deposit.committee).index_of(server.address)
@@ -46,6 +49,7 @@ def accept(server: KeyServer, request: DepositRequest) -> dict[str, Any]:
         "committee": hexed(deposit.committee),
         "recordsRoot": hexed(deposit.recordsRoot),
         "count": deposit.count,
+        "sealed": hexed(hashlib.sha256(request.sealed).digest()),
     }
     return {"receipt": receipt, "signature": hexed(server.sign(DEPOSIT_CONTEXT, receipt))}
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from consentum.crypto import typed
+from consentum.domain.journal import NOTICE_CONTEXT
 from consentum.domain.messages import Freeze, Revoke, RevokeAll
 from consentum.domain.parsing import hexed
 from consentum.errors import MalformedError, Reason, RefusedError, SignatureRefused, UnavailableError
@@ -16,7 +17,6 @@ from consentum.flow.wire import Notice
 from consentum.ports.chain import Claim, Roles, View
 from consentum.ports.server_store import NoticeRow
 
-NOTICE_CONTEXT = b"consentum/notice-receipt/1\n"
 MAX_CUTOFF_AHEAD_SECONDS = 3_600
 MAX_FREEZE_AHEAD_SECONDS = 30 * 86_400
 # Nobody can be asked who signed them, so somebody could fill the disk with them.

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,6 +41,7 @@ class Page:
     request: ReleaseRequest
     question: Question
     index: int
+    finalized: Block
     records: tuple[Record | None, ...]
     items: tuple[Item, ...]
 
@@ -96,7 +98,7 @@ def _open_page(server: KeyServer, request: ReleaseRequest, view: View) -> Page:
     items = tuple(_item(server, *pair) for pair in zip(records, request.openings, strict=True))
     digest = typed.digest(server.domain, request.release)
     question = Question(request.job, request.job_signature, digest, request.release_signature)
-    return Page(request, question, index, records, items)
+    return Page(request, question, index, view.finalized, records, items)
 
 
 def _item(server: KeyServer, record: Record | None, opening: Consent | None) -> Item:
@@ -129,7 +131,8 @@ def _decide(server: KeyServer, page: Page, at_finalized: Sequence[int]) -> Verdi
     signatures = {*at_finalized, *at_latest} & {int(reason) for reason in SIGNATURE_REASONS}
     if signatures:
         raise RefusedError(Reason(min(signatures)))  # R5 journals only what was validly signed
-    return Verdict(reasons, view, at, sum(map(len, held.values())))
+    # The entry names the blocks that were asked: the finalized one is that of R2.
+    return Verdict(reasons, View(page.finalized, view.latest), at, sum(map(len, held.values())))
 
 
 def _subjects(page: Page) -> frozenset[str]:
@@ -148,7 +151,8 @@ def _holds(notice: NoticeRow, consent: Consent, now: int) -> bool:
     if notice.kind == "Revoke":
         return notice.commitment == typed.struct_hash(consent)
     if notice.kind == "RevokeAll":
-        return consent.signedAt <= notice.until
+        # A blank opening has no date: her own records are not what a cutoff of her consents is about.
+        return 0 < consent.signedAt <= notice.until
     return now < notice.until
 
 
@@ -229,6 +233,7 @@ def _answer(server: KeyServer, page: Page, verdict: Verdict, committed: Committe
         "finalized": block_text(verdict.view.finalized),
         "latest": block_text(verdict.view.latest),
         "decidedAt": server.now(),
+        "sealed": hexed(hashlib.sha256(sealed).digest()),
     }
     return Answer(receipt, server.sign(RECEIPT_CONTEXT, receipt), sealed)
 

@@ -25,6 +25,7 @@ from consentum.services.http import Body, SignedIn, add_login, health_routes, ne
 from consentum.wiring.gateway import GatewayProcess
 
 MAX_FORM_CHARACTERS = 200_000
+MAX_CAR_BYTES = 64 * 1024 * 1024
 
 
 def create_app(process: GatewayProcess) -> FastAPI:
@@ -116,8 +117,11 @@ def _content_routes(app: FastAPI, process: GatewayProcess) -> None:
     def get_content(body: Body) -> Response:
         """{cids} to one CAR. Contents are sealed and named by their hash, so anybody may have them."""
         texts = as_list(as_object(body, "request", "cids")["cids"], "cids", str)
+        cids = [Cid.parse(text) for text in dict.fromkeys(texts)]
+        if sum(content.size(cid) for cid in cids) > MAX_CAR_BYTES:
+            raise MalformedError(f"ask for at most {MAX_CAR_BYTES} bytes at a time", field="cids")
         sink = io.BytesIO()
-        content.export_car([Cid.parse(text) for text in dict.fromkeys(texts)], sink)
+        content.export_car(cids, sink)
         return Response(sink.getvalue(), media_type="application/vnd.ipld.car")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import threading
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,14 +18,16 @@ from consentum.crypto import typed
 from consentum.domain.messages import Job
 from consentum.domain.package import JobPackage
 from consentum.domain.parsing import as_integer, as_object, as_signature, hexed
+from consentum.domain.terms import Access
 from consentum.errors import MalformedError, NotFoundError, Reason, RefusedError, SignatureRefused
 from consentum.jobs.work import JobState, work
-from consentum.ports.chain import Claim, Roles
+from consentum.ports.chain import Block, Claim, Roles
 from consentum.services import schemas
 from consentum.services.http import Body, SignedIn, add_login, health_routes, new_app
 from consentum.wiring.runner import RunnerProcess
 
 MAX_JOBS = 1_000
+MAX_WAITING = 64
 
 
 class Jobs:
@@ -34,6 +37,7 @@ class Jobs:
         self._process = process
         self._jobs: OrderedDict[str, JobState] = OrderedDict()
         self._pool = ThreadPoolExecutor(max_workers=1)
+        self._lock = threading.Lock()
 
     def submit(self, data: object) -> JobState:
         """{job, jobSignature, package}; the same job again is the same state, never a second run."""
@@ -48,17 +52,30 @@ class Jobs:
         view = self._process.ledger.view()
         if job.deadline < view.latest.timestamp:
             raise RefusedError(Reason.DEADLINE_PASSED)
+        self._of_our_boards(view.latest, job)
         digest = typed.digest(self._process.deployment.user_domain, job)
         claim = Claim(job.requester, Roles.CONTROLLER, digest, signature)
         if not self._process.ledger.signed_by(view.latest, [claim])[0]:
             raise SignatureRefused("the job is not signed by its requester", field="jobSignature")
         identity = hexed(typed.struct_hash(job))
-        if identity not in self._jobs:
-            self._jobs[identity] = state = JobState(job, signature, package)
-            while len(self._jobs) > MAX_JOBS:
-                self._jobs.popitem(last=False)
-            self._pool.submit(work, self._process, state)
-        return self._jobs[identity]
+        with self._lock:
+            if identity not in self._jobs:
+                waiting = sum(state.state in ("queued", "running") for state in self._jobs.values())
+                if waiting >= MAX_WAITING:
+                    raise RefusedError(Reason.LIMIT, "too many jobs wait already")
+                self._jobs[identity] = state = JobState(job, signature, package)
+                while len(self._jobs) > MAX_JOBS:
+                    self._jobs.popitem(last=False)
+                self._pool.submit(work, self._process, state)
+            return self._jobs[identity]
+
+    def _of_our_boards(self, block: Block, job: Job) -> None:
+        """Anybody can found a board and accredit this runner: it runs the jobs of boards in its settings alone."""
+        board, accredited = self._process.ledger.board_and_runner(block, job.study, job.runner)
+        if hexed(board) not in self._process.settings.boards or not accredited:
+            raise RefusedError(Reason.RUNNER_NOT_ACCREDITED, "this runner does not work for the study's board")
+        if job.access == Access.AGGREGATE:
+            raise MalformedError("there is no gate for aggregates yet", field="access")
 
     def of(self, identity: str, who: str) -> JobState:
         """NotFoundError for a job that is not there or not hers."""
