@@ -17,16 +17,27 @@ import "./libraries/TypeHashes.sol" as Types;
 contract DidRegistry is IDidRegistry, EIP712 {
     /// @notice Longer than any chain's finality, and time enough for a victim to notice.
     uint48 public constant OWNER_CHANGE_DELAY = 3 days;
+    /// @dev ConsentRegistry's MAX_FREEZE_AHEAD: a freeze seen now began no earlier than this before its end.
+    uint48 private constant MAX_FREEZE = 30 days;
+
+    struct Naming {
+        uint208 validTo;
+        uint48 maturesAt;
+    }
 
     IConsentRegistry public immutable consentRegistry;
 
     mapping(address identity => address owner) public owners;
-    mapping(address identity => mapping(bytes32 typeHash => mapping(address delegate => uint256 validTo))) public
-        delegates;
     mapping(address identity => uint256 blockNumber) public changed;
     mapping(address identity => uint256 next) public nonce;
     mapping(address identity => PendingOwner pending) public pendingOwner;
     mapping(address identity => Recovery recovery) private _recovery;
+    /// @dev An owner change by recovery begins a new era: whom a thief had named is gone.
+    mapping(address identity => uint256 era) private _era;
+    mapping(
+        address identity
+            => mapping(uint256 era => mapping(bytes32 typeHash => mapping(address delegate => Naming naming)))
+    ) private _delegates;
 
     constructor() {
         consentRegistry = new ConsentRegistry(this);
@@ -60,14 +71,19 @@ contract DidRegistry is IDidRegistry, EIP712 {
     }
 
     /// @inheritdoc IDidRegistry
+    function delegates(address identity, bytes32 typeHash, address delegate) public view returns (uint256) {
+        return _delegates[identity][_era[identity]][typeHash][delegate].validTo;
+    }
+
+    /// @inheritdoc IDidRegistry
     function validDelegate(address identity, bytes32 delegateType, address delegate) public view returns (bool) {
-        return delegates[identity][keccak256(abi.encode(delegateType))][delegate] > block.timestamp;
+        return delegates(identity, keccak256(abi.encode(delegateType)), delegate) > block.timestamp;
     }
 
     /// @inheritdoc IDidRegistry
     function recoveryThreshold(address identity) public view returns (uint8) {
         Recovery storage recovery = _recovery[identity];
-        return block.timestamp < recovery.from ? recovery.threshold : recovery.next;
+        return _counts(identity, recovery.from) ? recovery.next : recovery.threshold;
     }
 
     // Delegates and attributes
@@ -95,12 +111,7 @@ contract DidRegistry is IDidRegistry, EIP712 {
             abi.encode(Types.REVOKE_DELEGATE_TYPEHASH, identity, delegateType, delegate, nonce[identity])
         );
         _spend(identity, structHash, signature);
-        uint256 validTo = block.timestamp;
-        if (delegateType == "guardian" || delegateType == "recovery") {
-            uint256 current = delegates[identity][keccak256(abi.encode(delegateType))][delegate];
-            validTo = FixedPointMathLib.min(current, block.timestamp + OWNER_CHANGE_DELAY);
-        }
-        _setDelegate(identity, delegateType, delegate, validTo);
+        _setDelegate(identity, delegateType, delegate, block.timestamp);
     }
 
     /// @inheritdoc IDidRegistry
@@ -136,7 +147,7 @@ contract DidRegistry is IDidRegistry, EIP712 {
             signature
         );
         uint8 current = recoveryThreshold(identity);
-        uint48 from = uint48(block.timestamp) + (current == 0 ? 0 : OWNER_CHANGE_DELAY);
+        uint48 from = uint48(block.timestamp) + OWNER_CHANGE_DELAY;
         _recovery[identity] = Recovery(current, threshold, from);
         emit RecoveryThresholdSet(identity, threshold, from);
     }
@@ -160,7 +171,7 @@ contract DidRegistry is IDidRegistry, EIP712 {
             // Ascending means distinct: nobody counts twice.
             if (member <= previous) revert VotesNotAscending();
             previous = member;
-            if (!validDelegate(identity, Roles.delegateType(Roles.RECOVERY), member)) revert BadSignature();
+            if (!_mayRecover(identity, member)) revert BadSignature();
             if (!_isSignedBy(member, Roles.CONTROLLER, digest, votes[i].signature)) revert BadSignature();
         }
         _propose(identity, newOwner, true);
@@ -182,6 +193,7 @@ contract DidRegistry is IDidRegistry, EIP712 {
         uint48 proposedAt = pending.from - OWNER_CHANGE_DELAY;
         if (!pending.byRecovery && consentRegistry.frozenUntil(identity) > proposedAt) revert Frozen();
         delete pendingOwner[identity];
+        if (pending.byRecovery) ++_era[identity];
         owners[identity] = pending.newOwner;
         emit DIDOwnerChanged(identity, pending.newOwner, _touch(identity));
     }
@@ -210,9 +222,31 @@ contract DidRegistry is IDidRegistry, EIP712 {
         emit OwnerChangeProposed(identity, newOwner, from);
     }
 
+    /// @dev Guardians and recovery delegates protect her from whoever holds her key: they go no sooner than after
+    /// OWNER_CHANGE_DELAY, and new ones vote no sooner.
     function _setDelegate(address identity, bytes32 delegateType, address delegate, uint256 validTo) private {
-        delegates[identity][keccak256(abi.encode(delegateType))][delegate] = validTo;
+        bytes32 typeHash = keccak256(abi.encode(delegateType));
+        Naming storage naming = _delegates[identity][_era[identity]][typeHash][delegate];
+        if (naming.validTo <= block.timestamp) naming.maturesAt = uint48(block.timestamp) + OWNER_CHANGE_DELAY;
+        if (delegateType == "guardian" || delegateType == "recovery") {
+            validTo = FixedPointMathLib.max(
+                validTo, FixedPointMathLib.min(naming.validTo, block.timestamp + OWNER_CHANGE_DELAY)
+            );
+        }
+        naming.validTo = validTo > type(uint208).max ? type(uint208).max : uint208(validTo);
         emit DIDDelegateChanged(identity, delegateType, delegate, validTo, _touch(identity));
+    }
+
+    /// @dev Whether something that takes effect at `time` did so before a freeze that may be going on began: a thief
+    /// must not name his own friends and freeze her out until they count.
+    function _counts(address identity, uint256 time) private view returns (bool) {
+        uint256 frozen = consentRegistry.frozenUntil(identity);
+        return time <= (block.timestamp < frozen ? frozen - MAX_FREEZE : block.timestamp);
+    }
+
+    function _mayRecover(address identity, address member) private view returns (bool) {
+        Naming storage naming = _delegates[identity][_era[identity]][keccak256(abi.encode(bytes32("recovery")))][member];
+        return naming.validTo > block.timestamp && _counts(identity, naming.maturesAt);
     }
 
     /// @dev ERC-1056's chain of changes: returns the block of the change before this one.

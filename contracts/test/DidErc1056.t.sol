@@ -125,7 +125,7 @@ contract DidErc1056Test is BaseTest {
     function test_TheThresholdIsInTheLog() public {
         bytes memory signature = _setRecoverySig(alice, alice.id, 3);
         vm.expectEmit(address(did));
-        emit IDidRegistry.RecoveryThresholdSet(alice.id, 3, _now());
+        emit IDidRegistry.RecoveryThresholdSet(alice.id, 3, _now() + 3 days);
         did.setRecovery(alice.id, 3, signature);
         signature = _setRecoverySig(alice, alice.id, 1);
         vm.expectEmit(address(did));

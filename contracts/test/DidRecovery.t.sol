@@ -23,6 +23,7 @@ contract DidRecoveryTest is BaseTest {
         }
         _setThreshold(2);
         rescued = makeAddr("a new phone");
+        vm.warp(block.timestamp + 60 days); // friends and threshold have long counted
     }
 
     function _setThreshold(uint8 threshold) private {
@@ -200,10 +201,33 @@ contract DidRecoveryTest is BaseTest {
         }
     }
 
-    function test_AThresholdIsSetAtOnceTheFirstTime() public {
-        assertEq(did.recoveryThreshold(bob.id), 0);
+    function test_AFirstThresholdWaitsForTheDelayToo() public {
         did.setRecovery(bob.id, 3, _setRecoverySig(bob, bob.id, 3));
+        vm.warp(block.timestamp + DELAY - 1);
+        assertEq(did.recoveryThreshold(bob.id), 0);
+        vm.warp(block.timestamp + 1);
         assertEq(did.recoveryThreshold(bob.id), 3);
+    }
+
+    function test_AFriendNamedLessThanTheDelayAgoDoesNotCount() public {
+        _addDelegate(alice, "recovery", mallory.id);
+        IDidRegistry.Vote[] memory votes = _votes(0, 1);
+        (votes[0], votes[1]) = mallory.id < friends[0].id
+            ? (_vote(mallory, alice.id, rescued), _vote(friends[0], alice.id, rescued))
+            : (_vote(friends[0], alice.id, rescued), _vote(mallory, alice.id, rescued));
+        vm.expectRevert(IDidRegistry.BadSignature.selector);
+        did.recoverOwner(alice.id, rescued, votes);
+        vm.warp(block.timestamp + DELAY);
+        did.recoverOwner(alice.id, rescued, votes);
+    }
+
+    function test_OnceRecoveredTheOldOwnersDelegatesAreGone() public {
+        _addDelegate(alice, "consent", mallory.id);
+        did.recoverOwner(alice.id, rescued, _votes(0, 1));
+        vm.warp(block.timestamp + DELAY);
+        did.finalizeOwner(alice.id);
+        assertFalse(did.validDelegate(alice.id, "consent", mallory.id));
+        assertFalse(did.validDelegate(alice.id, "recovery", friends[0].id));
     }
 
     function test_ALaterThresholdWaitsForTheDelay() public {
@@ -229,8 +253,6 @@ contract DidRecoveryTest is BaseTest {
         assertEq(did.recoveryThreshold(alice.id), 2);
         vm.warp(from);
         assertEq(did.recoveryThreshold(alice.id), 0);
-        _setThreshold(3);
-        assertEq(did.recoveryThreshold(alice.id), 3, "without recovery a threshold is the first again");
     }
 
     function test_OnlyTheControllerSetsTheThreshold() public {

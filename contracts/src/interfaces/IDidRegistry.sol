@@ -86,8 +86,8 @@ interface IDidRegistry {
         uint256 validity,
         bytes calldata signature
     ) external;
-    /// @notice Ends a delegate at once; a guardian or recovery delegate after OWNER_CHANGE_DELAY, so that a thief's first
-    /// act cannot be to send away those who would stop him.
+    /// @notice Ends a delegate at once; a guardian or recovery delegate after OWNER_CHANGE_DELAY (naming one anew for a
+    /// shorter time ends no sooner either), so that a thief's first act cannot be to send away those who would stop him.
     function revokeDelegate(address identity, bytes32 delegateType, address delegate, bytes calldata signature) external;
     function setAttribute(
         address identity,
@@ -97,13 +97,15 @@ interface IDidRegistry {
         bytes calldata signature
     ) external;
     function revokeAttribute(address identity, bytes32 name, bytes calldata value, bytes calldata signature) external;
-    /// @notice How many recovery delegates are needed; at once the first time, later after OWNER_CHANGE_DELAY.
+    /// @notice How many recovery delegates are needed, from OWNER_CHANGE_DELAY on; not within a freeze that began before.
     function setRecovery(address identity, uint8 threshold, bytes calldata signature) external;
 
     /// @notice Begins an owner change; it can be finalized after OWNER_CHANGE_DELAY.
     function proposeOwner(address identity, address newOwner, bytes calldata signature) external;
 
-    /// @notice The same by at least `recoveryThreshold` recovery delegates, ascending by address; works while frozen.
+    /// @notice The same by at least `recoveryThreshold` recovery delegates, ascending by address, each named at least
+    /// OWNER_CHANGE_DELAY ago; works while frozen, for those who counted before. Once it is final, all delegates of the
+    /// old owner are gone.
     function recoverOwner(address identity, address newOwner, Vote[] calldata votes) external;
 
     /// @notice The controller stops a pending change. Not while frozen: then a thief may be the controller.

@@ -16,6 +16,7 @@ contract OwnerHandler is BaseTest {
     address private proposed;
     uint48 private proposedAt;
     bool private byRecovery;
+    bool private friendsCount = true;
     uint256 private nonce;
 
     /// @dev Set once and never cleared: what an invariant asks for.
@@ -33,6 +34,7 @@ contract OwnerHandler is BaseTest {
             did.addDelegate(alice.id, "recovery", friends[i].id, 1e9, signature);
         }
         did.setRecovery(alice.id, 2, _setRecoverySig(alice, alice.id, 2));
+        vm.warp(block.timestamp + 60 days); // friends and threshold have long counted
         (identity, owner, nonce) = (alice.id, alice.id, did.nonce(alice.id));
     }
 
@@ -55,7 +57,7 @@ contract OwnerHandler is BaseTest {
         IDidRegistry.Vote[] memory votes = new IDidRegistry.Vote[](2);
         votes[0] = _vote(people[one], identity, to);
         votes[1] = _vote(people[two], identity, to);
-        bool rightful = one >= 1 && one < two && two <= 3;
+        bool rightful = friendsCount && one >= 1 && one < two && two <= 3;
         try did.recoverOwner(identity, to, votes) {
             if (!rightful) wrong = "too few friends recovered her";
             _settle(1);
@@ -85,6 +87,7 @@ contract OwnerHandler is BaseTest {
             if (voided) wrong = "an owner changed whose change a freeze had voided";
             if (proposedAt == 0 || _now() < proposedAt + DELAY) wrong = "an owner changed too early";
             if (did.identityOwner(identity) != proposed) wrong = "an owner whom nobody proposed";
+            if (byRecovery) friendsCount = false; // the old owner's delegates are gone
             (owner, proposed, proposedAt, byRecovery) = (proposed, address(0), 0, false);
             _settle(0);
         } catch {
