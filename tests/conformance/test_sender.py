@@ -28,7 +28,6 @@ def announce(number: int) -> Call:
     return Call("KeyServerRegistry", "announce", (bytes([number]) * 32, "http://x"))
 
 
-@pytest.mark.xfail(strict=True, reason="ChainSender pays twice eth_gasPrice, which the node suggests next time")
 def test_the_price_of_gas_does_not_grow_with_our_own_transactions(node: Node, sender: ChainSender) -> None:
     """A price of twice the node's suggestion becomes the next suggestion."""
     costs = []

@@ -84,7 +84,6 @@ def test_a_damaged_key_is_refused_and_not_shown(folder: Path, name: str, value: 
     assert secret not in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="KeyFile.load takes an empty table of sealing keys")
 def test_a_key_file_without_a_sealing_key_is_refused(folder: Path) -> None:
     damage(folder / KEY_FILE, sealing={})
     with pytest.raises(KeyFileError):

@@ -35,6 +35,8 @@ class JobPackage:
         for path in self.files:
             if len(path) > 255 or _PATH.fullmatch(path) is None:
                 raise MalformedError("a path is relative, plain, and stays inside", field="files")
+        if any(f"{path}/" == other[: len(path) + 1] for path in self.files for other in self.files):
+            raise MalformedError("a file is also a folder", field="files")
         if _ENTRY.fullmatch(self.entry) is None:
             raise MalformedError("the entry is module:function", field="entry")
         if not 0 < self.categories < 1 << 63:

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from consentum.domain.package import JobPackage
 from consentum.errors import ConsentumError, MalformedError
@@ -39,58 +42,79 @@ def run(package: JobPackage, records: Iterable[JobRecord], timeout: float, max_o
         # The runner's environment may hold what is none of the job's business.
         environment = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         process = subprocess.Popen(  # noqa: S603 - the entry point is a checked name, never a shell word
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, cwd=folder
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            cwd=folder,
+            start_new_session=True,  # so that what the job starts ends with it
         )
-        answer = _converse(process, records, timeout)
+        answer = _converse(process, records, timeout, max_output_bytes)
     return _declared(package, answer, max_output_bytes)
 
 
-def _converse(process: subprocess.Popen[bytes], records: Iterable[JobRecord], timeout: float) -> bytes:
+def _converse(process: subprocess.Popen[bytes], records: Iterable[JobRecord], timeout: float, limit: int) -> bytes:
+    """Feeds the job while its answer is read beside, at most `limit` bytes of it; at the end the whole group of its
+    processes is gone, whatever happened."""
     assert process.stdin is not None
     assert process.stdout is not None
-    killer = threading.Timer(timeout, process.kill)
+    answer: list[bytes] = []
+    stdout = process.stdout
+    reader = threading.Thread(target=lambda: answer.append(stdout.read(limit + 1)), daemon=True)
+    killer = threading.Timer(timeout, _kill, [process])
+    reader.start()
     killer.start()
     try:
-        for record in records:
-            meta = {"pseudonym": record.pseudonym, "name": record.name, "type": record.content_type}
-            frames.write(process.stdin, meta, record.content)
-        frames.end(process.stdin)
-    except BrokenPipeError:
-        pass  # the job ended early; what it says decides
-    except BaseException:
-        killer.cancel()
-        process.kill()
-        process.wait()
-        raise
-    try:
-        answer = process.stdout.read()
+        _feed(process.stdin, records)
+        reader.join()
         process.wait()
     finally:
         killer.cancel()
-        process.kill()
-        process.stdout.close()
-    if process.returncode != 0:
+        _kill(process)
+        process.wait()
+    if process.returncode != 0 or not answer:
         raise JobFailed("the job's process ended before its outputs, or ran out of time")
-    return answer
+    return answer[0]
+
+
+def _feed(sink: IO[bytes], records: Iterable[JobRecord]) -> None:
+    try:
+        for record in records:
+            meta = {"pseudonym": record.pseudonym, "name": record.name, "type": record.content_type}
+            frames.write(sink, meta, record.content)
+        frames.end(sink)
+    except BrokenPipeError:
+        pass  # the job ended early; what it says decides
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _declared(package: JobPackage, answer: bytes, limit: int) -> Mapping[str, Any]:
     if len(answer) > limit:
         raise JobFailed(f"the outputs are larger than {limit} bytes")
     try:
-        data = json.loads(answer)
-    except ValueError:
+        data = json.loads(answer, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
         raise JobFailed("the job gave no outputs") from None
-    if "error" in data:
-        raise JobFailed(f"{data['error']['type']} at {data['error']['line'] or 'its start'}")
-    outputs = data["outputs"]
+    if isinstance(data, dict) and isinstance(data.get("error"), dict):
+        kind, line = (str(data["error"].get(name, ""))[:MAX_TEXT] for name in ("type", "line"))
+        raise JobFailed(f"{kind} at {line or 'its start'}")
+    outputs = data.get("outputs") if isinstance(data, dict) else None
     if not isinstance(outputs, dict) or set(outputs) != set(package.outputs):
         raise JobFailed("the outputs are not those declared")
-    for value in outputs.values():
-        _plain(value)
-    if sum(map(len, _texts(outputs))) > MAX_TEXTS:
+    texts = list(_texts(outputs))
+    if any(len(text) > MAX_TEXT for text in texts):
+        raise JobFailed(f"a text in an output is longer than {MAX_TEXT}")
+    if sum(map(len, texts)) > MAX_TEXTS:
         raise JobFailed(f"the texts in the outputs have more than {MAX_TEXTS} characters in all")
     return outputs
+
+
+def _no_constant(_: str) -> None:
+    raise ValueError
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -103,17 +127,6 @@ def _texts(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for part in value:
             yield from _texts(part)
-
-
-def _plain(value: Any) -> None:
-    """Numbers, short words, lists and tables of them: no room for a copied record."""
-    if isinstance(value, str) and len(value) > MAX_TEXT:
-        raise JobFailed(f"a text in an output is longer than {MAX_TEXT}")
-    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _plain(part)
-    if isinstance(value, dict):
-        for key in value:
-            _plain(key)
 
 
 def read_folder(folder: Path, entry: str, categories: int, outputs: Mapping[str, str]) -> JobPackage:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import logging
+import re
+import sys
 import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Annotated, Any
@@ -20,6 +22,7 @@ from consentum.flow.login import LoginDesk, bearer
 from consentum.services import schemas
 
 log = logging.getLogger("consentum")
+RECURSION_LIMIT = 1_000
 
 _STATUS: list[tuple[type[ConsentumError], int]] = [
     (errors.MalformedError, 400),
@@ -87,13 +90,20 @@ class BodyLimit:
 
 async def json_body(request: Request) -> Any:
     """The body as JSON; MalformedError otherwise. Duplicate keys and NaN are refused: two parsers must not differ."""
+    raw = await request.body()
     try:
-        return json.loads(await request.body(), object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = json.loads(raw, object_pairs_hook=_unique, parse_constant=_no_constant)
+        if _SURROGATE.search(raw):
+            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no text, and no answer could hold it
+        return value
     except (ValueError, RecursionError):
         raise MalformedError("the body is not JSON", field="body") from None
 
 
 Body = Annotated[Any, Depends(json_body)]
+
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -109,6 +119,8 @@ def _no_constant(_: str) -> None:
 
 def new_app(title: str, limit: int) -> FastAPI:
     """An application that answers every failure with a problem document and logs none of its content."""
+    # A library raises the limit to 100,000, where deep JSON is no RecursionError but a crash of the process.
+    sys.setrecursionlimit(RECURSION_LIMIT)
     app = FastAPI(title=title, version="1", docs_url=None, redoc_url=None)
 
     async def expected(_: Request, error: Exception) -> JSONResponse:

@@ -65,7 +65,7 @@ class KeyFile:
             data = json.loads(raw)
             secrets_ = [bytes.fromhex(data[name]) for name in ("account", "checkpoint", "master")]
             sealing = {int(epoch): bytes.fromhex(seed) for epoch, seed in data["sealing"].items()}
-            if any(len(secret) != 32 for secret in [*secrets_, *sealing.values()]):
+            if not sealing or any(len(secret) != 32 for secret in [*secrets_, *sealing.values()]):
                 raise ValueError
         except (ValueError, KeyError, TypeError, AttributeError):
             raise KeyFileError("the key file is damaged", field=path.name) from None

@@ -145,7 +145,6 @@ def test_a_wrong_share_among_many_servers_is_pinned_on_the_right_one(tmp_path: P
     assert dict(found.failures) == {"2": "SHARE_INCONSISTENT"}
 
 
-@pytest.mark.xfail(strict=True, reason="one record whose custodian dealt wrong shares takes the whole page with it")
 def test_a_record_whose_custodian_dealt_wrong_shares_costs_only_itself(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,14 +160,12 @@ def test_a_record_whose_custodian_dealt_wrong_shares_costs_only_itself(
     assert [key.record for key in collected(world, batch).keys] == [batch.records[1].id]
 
 
-@pytest.mark.xfail(strict=True, reason="t answers are enough, whatever they say: any of the first t has a veto")
 def test_a_server_that_refuses_everything_cannot_veto_what_t_others_release(world: World, batch: Batch) -> None:
     ledger = replace(world.ledger, rule=lambda job, item: Reason.NO_CONSENT)
     world.peers[0].server = replace(world.peers[0].server, ledger=ledger)
     must_open(world, batch, collected(world, batch))
 
 
-@pytest.mark.xfail(strict=True, reason="verify counts leaves by making them: a signed receipt can ask for any memory")
 def test_a_receipt_of_endless_leaves_is_refused_before_they_are_counted(
     world: World, batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,7 +182,6 @@ def test_a_receipt_of_endless_leaves_is_refused_before_they_are_counted(
     assert max(asked) <= 1_000
 
 
-@pytest.mark.xfail(strict=True, reason="verify: int(infinity) is an OverflowError, which ends the whole collection")
 def test_a_receipt_of_an_infinite_size_is_one_more_lie(
     world: World, batch: Batch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,7 +80,6 @@ def test_a_server_that_is_down_stops_the_batch(world: World) -> None:
         targets(world)
 
 
-@pytest.mark.xfail(strict=True, reason="sealing_targets: a member nobody answers for is a KeyError")
 def test_a_member_without_a_peer_stops_the_batch(world: World) -> None:
     with pytest.raises(ConsentumError):
         sealing_targets(world.ledger, world.ledger.view().latest, world.committee, world.peers[:2])

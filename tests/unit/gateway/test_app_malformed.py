@@ -113,13 +113,11 @@ def test_a_form_is_a_text_that_is_not_empty(client: TestClient, world: World, te
 SURROGATE = "a lone surrogate is no UTF-8: encoding it is a UnicodeEncodeError, so 500"
 
 
-@pytest.mark.xfail(strict=True, reason=SURROGATE)
 def test_a_form_that_is_no_text_is_malformed(client: TestClient, world: World) -> None:
     headers = {**session(client, world.alice), "content-type": "application/json"}
     problem(client.post("/v1/forms", content=rb'{"text": "\ud800"}', headers=headers), 400, "MALFORMED")
 
 
-@pytest.mark.xfail(strict=True, reason=SURROGATE)
 def test_a_field_whose_name_is_no_text_is_malformed(client: TestClient) -> None:
     headers = {"content-type": "application/json"}
     problem(
@@ -206,7 +204,6 @@ except MalformedError:
 """
 
 
-@pytest.mark.xfail(strict=True, reason="py_ecc raises Python's recursion limit to 100,000: deep JSON is a segfault")
 def test_a_body_nested_very_deeply_does_not_kill_the_process() -> None:
     """In a process of its own, with all that a service imports."""
     done = subprocess.run([sys.executable, "-c", DEEP], capture_output=True, text=True, timeout=60, check=False)

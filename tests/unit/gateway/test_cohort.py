@@ -119,7 +119,6 @@ def test_what_a_job_is_refused_as_a_whole_is_not_listed(
     assert (found["counts"], found["records"]) == ({reason.name: 3}, [])
 
 
-@pytest.mark.xfail(strict=True, reason="without an opening the policy is not asked, so any job lists those records")
 @pytest.mark.parametrize("reason", [Reason.STUDY_NOT_OPEN, Reason.RUNNER_NOT_ACCREDITED, Reason.REQUESTER_NOT_MEMBER])
 def test_when_the_job_itself_is_refused_not_one_record_is_listed(
     gateway: Gateway, world: World, batch: Batch, reason: Reason

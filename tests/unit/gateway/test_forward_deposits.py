@@ -88,7 +88,6 @@ def test_nobody_else_deposits_for_a_custodian(gateway: Gateway, world: World, wh
     assert gateway.store.pending_deposits() == []
 
 
-@pytest.mark.xfail(strict=True, reason="the docstring lets the deposit delegate ask, the code the custodian alone")
 def test_whoever_may_deposit_for_a_custodian_may_send_its_batch(gateway: Gateway, world: World) -> None:
     world.ledger.delegates.add((hospital(world), Roles.DEPOSIT, world.bob.address.lower()))
     assert forward.deposit(gateway, world.batch().to_json(), world.bob.address.lower())["acknowledged"]
@@ -165,7 +164,6 @@ def test_a_deposit_of_another_form_is_malformed_and_not_kept(gateway: Gateway, w
     assert gateway.store.pending_deposits() == []
 
 
-@pytest.mark.xfail(strict=True, reason="whoever is named is waited for: two of three servers are an acknowledgement")
 def test_a_deposit_that_leaves_a_server_of_the_committee_out_is_not_acknowledged(
     gateway: Gateway, world: World
 ) -> None:
@@ -178,7 +176,6 @@ def test_a_deposit_that_leaves_a_server_of_the_committee_out_is_not_acknowledged
     assert not answer["acknowledged"]
 
 
-@pytest.mark.xfail(strict=True, reason="any receipt acknowledges; its signature is not compared with the chain's key")
 def test_a_receipt_that_the_server_did_not_sign_acknowledges_nothing(
     gateway: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,7 +185,6 @@ def test_a_receipt_that_the_server_did_not_sign_acknowledges_nothing(
     assert gateway.store.records(ALL) == []
 
 
-@pytest.mark.xfail(strict=True, reason="NOT_FOUND is for now: a deposit for a server nobody knows is retried for ever")
 def test_a_deposit_for_a_server_that_is_not_in_the_settings_is_not_kept_for_ever(
     gateway: Gateway, world: World
 ) -> None:

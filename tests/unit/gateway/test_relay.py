@@ -82,7 +82,6 @@ def test_a_grant_of_another_form_is_malformed(gateway: Gateway, world: World, ch
         relay.grant(gateway, {**grant_body(world.consent(world.alice), world.alice), **change})
 
 
-@pytest.mark.xfail(strict=True, reason="address_bytes takes spaces inside: the opening is kept under another subject")
 def test_an_address_has_one_spelling_so_that_an_opening_is_found_again(gateway: Gateway, world: World) -> None:
     body = grant_body(world.consent(world.alice), world.alice)
     subject = body["consent"]["subject"]
@@ -149,7 +148,6 @@ def test_a_freeze_is_the_guardians_and_not_the_delegates(gateway: Gateway, world
     assert len(relay.revoke(gateway, notice_body(message, world.bob))["servers"]) == 3
 
 
-@pytest.mark.xfail(strict=True, reason="the gateway's own node is asked first; the servers could judge by theirs")
 def test_a_revocation_reaches_the_servers_while_the_gateways_node_is_down(gateway: Gateway, world: World) -> None:
     world.ledger.down = True
     with suppress(ConsentumError):
@@ -157,7 +155,6 @@ def test_a_revocation_reaches_the_servers_while_the_gateways_node_is_down(gatewa
     assert all("notice" in peer.asked for peer in world.peers)
 
 
-@pytest.mark.xfail(strict=True, reason="a message's id is without its signature: what was refused once stays refused")
 def test_a_revocation_refused_for_one_signer_can_come_again_from_another(gateway: Gateway, world: World) -> None:
     relay.revoke(gateway, revocation(world.alice))
     gateway.store.mark([message.id for message in gateway.store.queued(9)], "refused")

@@ -53,7 +53,6 @@ def flood(gateway: Gateway, world: World, count: int) -> None:
         gateway.store.enqueue(message)
 
 
-@pytest.mark.xfail(strict=True, reason="queued(batch * 10) is cut before revocations are sorted to the front")
 def test_a_revocation_overtakes_any_number_of_grants(gateway: Gateway, world: World, sender: MiningSender) -> None:
     flood(gateway, world, 30)
     relay.revoke(gateway, revocation(world.alice))
@@ -157,7 +156,6 @@ def test_a_grant_that_was_revoked_meanwhile_is_done(gateway: Gateway, world: Wor
     assert gateway.store.queued(9) == []
 
 
-@pytest.mark.xfail(strict=True, reason="no end to it: a wallet contract valid in calls alone makes the relayer pay on")
 def test_an_item_that_is_passed_over_again_and_again_is_given_up(
     gateway: Gateway, world: World, sender: MiningSender
 ) -> None:

@@ -210,7 +210,6 @@ def test_the_same_job_twice_runs_once(client: TestClient, world: World, ran: lis
     assert [typed.struct_hash(state.job) for state in ran] != [typed.struct_hash(ran[0].job)] * 2
 
 
-@pytest.mark.xfail(strict=True, reason="submit looks and then adds, without a lock, in a pool of threads")
 def test_the_same_job_twice_at_the_same_moment_runs_once(world: World, ran: list[Any]) -> None:
     """Both have seen that the job is not there before either adds it."""
     both = threading.Barrier(2)
@@ -248,7 +247,6 @@ def test_without_a_session_nobody_sees_a_job(client: TestClient, world: World, r
     assert (response.status_code, response.json()["code"]) == (403, "SIGNATURE")
 
 
-@pytest.mark.xfail(strict=True, reason="whoever can sign can push out what waits or runs: the oldest goes first")
 def test_a_flood_of_one_requesters_jobs_does_not_push_out_anothers(
     client: TestClient, world: World, ran: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -170,7 +170,6 @@ def test_notices_that_never_stop_arriving_end_in_a_refusal(
     assert world.store.journal_size() == 0
 
 
-@pytest.mark.xfail(strict=True, reason="Verdict.view is R4's, but the finalized check was at R2's block")
 def test_the_receipt_names_the_finalized_block_that_was_asked(
     world: World, given: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,7 +207,6 @@ def test_threads_with_the_same_page_leave_one_leaf(world: World, given: Given) -
     assert world.store.journal_size() == 1
 
 
-@pytest.mark.xfail(strict=True, reason="fresh_view compares with what others saw after it asked")
 def test_a_slower_thread_is_not_refused_because_a_faster_one_saw_a_newer_block(world: World) -> None:
     """Only a node that shows less than was seen before it was asked is behind."""
     view = world.ledger.view

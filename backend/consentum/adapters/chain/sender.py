@@ -18,6 +18,7 @@ from consentum.errors import RevertedError, UnavailableError
 from consentum.ports.transactions import Call
 
 POLL_SECONDS = 0.1
+PRIORITY_WEI = 10**9
 
 
 class ChainSender:
@@ -62,7 +63,7 @@ class ChainSender:
                 "data": data,
                 "nonce": int(nonce, 16) + offset,
                 "gas": gas,
-                "gasPrice": int(price, 16) * 2,
+                "gasPrice": _price(block, price),
                 "chainId": self._at.chain_id,
                 "value": 0,
             }
@@ -89,3 +90,10 @@ class ChainSender:
                 return hashed
             time.sleep(POLL_SECONDS)
         raise UnavailableError("the transaction is not mined yet")
+
+
+def _price(block: Any, suggested: str) -> int:
+    """Twice the base fee and a little: room for six full blocks. Not twice what the node suggests, which follows what
+    was paid last, so that we would bid against ourselves."""
+    base = int(block.get("baseFeePerGas") or "0x0", 16)
+    return 2 * base + PRIORITY_WEI if base else int(suggested, 16)

@@ -14,6 +14,7 @@ from consentum.domain.cid import Cid
 from consentum.errors import CorruptError
 
 BATCH_BYTES = 8 * 1024 * 1024
+BATCH_ROOTS = 1_000
 
 
 class GatewayContent:
@@ -28,7 +29,7 @@ class GatewayContent:
         start = 0
         while start < len(built):
             stop, size = start, 0
-            while stop < len(built) and (stop == start or size < BATCH_BYTES):
+            while stop < len(built) and (stop == start or (size < BATCH_BYTES and stop - start < BATCH_ROOTS)):
                 size += len(contents[stop])
                 stop += 1
             distinct = list(dict.fromkeys(roots[start:stop]))

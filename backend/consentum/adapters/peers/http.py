@@ -41,16 +41,16 @@ class HttpClient:
         self._client.close()
 
     def get(self, path: str, **params: Any) -> Any:
-        return self._send("GET", path, params=params).json()
+        return _object(self._send("GET", path, params=params))
 
     def text(self, path: str) -> str:
         return self._send("GET", path).text
 
     def post(self, path: str, body: Any) -> Any:
-        return self._send("POST", path, json=body).json()
+        return _object(self._send("POST", path, json=body))
 
     def post_bytes(self, path: str, body: bytes) -> Any:
-        return self._send("POST", path, content=body).json()
+        return _object(self._send("POST", path, content=body))
 
     def fetch_bytes(self, path: str, body: Any) -> bytes:
         return self._send("POST", path, json=body).content
@@ -63,7 +63,7 @@ class HttpClient:
         )
         signature = signer.sign(typed.digest(domain, login))
         session = self.post("/v1/logins", {"login": typed.to_json(login), "signature": hexed(signature)})
-        self._headers = {"Authorization": f"Bearer {session['token']}"}
+        self._headers = {"Authorization": f"Bearer {session.get('token', '')}"}
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
@@ -75,13 +75,24 @@ class HttpClient:
         raise _error(response)
 
 
+def _object(response: httpx.Response) -> Any:
+    """The JSON object of an answer; a peer that answers anything else is a peer that does not answer."""
+    try:
+        value = response.json()
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise UnavailableError("an answer that is no JSON object")
+    return value
+
+
 def _error(response: httpx.Response) -> ConsentumError:
     try:
         body = response.json()
         code, detail, field = str(body["code"]), str(body["detail"]), body.get("field")
     except (ValueError, KeyError, TypeError):
         return UnavailableError(f"an answer of status {response.status_code} that is no problem document")
-    if code in Reason.__members__:
+    if code in Reason.__members__ and code not in _BY_CODE:
         return RefusedError(Reason[code], detail)
     kind = _BY_CODE.get(code, UnavailableError if response.status_code >= 500 else ConsentumError)
     made = kind(detail, field=field)

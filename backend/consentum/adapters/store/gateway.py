@@ -52,6 +52,7 @@ relays = _table(
     Column("state", String(8), nullable=False, index=True),
     Column("attempts", BigInteger, nullable=False),
     Column("queued_at", BigInteger, nullable=False),
+    Column("ends_something", Boolean, nullable=False),
 )
 deposits = _table("deposits", Column("acknowledged", Boolean, nullable=False, index=True))
 records = _table(
@@ -113,13 +114,19 @@ class GatewayDatabase:
         box = self._seal(message.id, {**plain, "signature": message.signature.hex()})
         with transaction(self._engine) as connection:
             row = {"id": message.id, "state": message.state, "box": box, "attempts": 0, "queued_at": time.time_ns()}
+            row["ends_something"] = message.kind != "Consent"
             connection.execute(insert(relays).prefix_with("OR IGNORE"), row)
+            # Refused once is not refused for ever: its signer may be entitled by now, as the caller has just seen.
+            again = (relays.c.id == message.id, relays.c.state == "refused")
+            connection.execute(update(relays).where(*again).values(state="queued", attempts=0, box=box))
         return self.relayed(message.id)
 
     def queued(self, limit: int) -> list[Relayed]:
         query = select(relays).where(relays.c.state == "queued")
         with reading(self._engine) as connection:
-            rows = connection.execute(query.order_by(relays.c.attempts, relays.c.queued_at).limit(limit)).all()
+            rows = connection.execute(
+                query.order_by(relays.c.ends_something.desc(), relays.c.attempts, relays.c.queued_at).limit(limit)
+            ).all()
         return [self._relayed(row) for row in rows]
 
     def failed(self, identity: bytes, at_most: int) -> None:
@@ -171,7 +178,9 @@ class GatewayDatabase:
 
     def add_receipt(self, records_root: bytes, server: str, receipt: Mapping[str, Any]) -> PendingDeposit:
         with transaction(self._engine) as connection:
-            row = connection.execute(select(deposits).where(deposits.c.id == records_root)).one()
+            row = connection.execute(select(deposits).where(deposits.c.id == records_root)).first()
+            if row is None:
+                raise NotFoundError("no such deposit", field="recordsRoot")
             plain = self._open(row.id, row.box)
             plain["receipts"][server] = receipt
             done = set(plain["receipts"]) == set(plain["requests"])
@@ -210,7 +219,10 @@ class GatewayDatabase:
         )
         with reading(self._engine) as connection:
             rows = connection.execute(query).all()
-        return [_record(self._open(row.id, row.box)) for row in rows]
+        found = [_record(self._open(row.id, row.box)) for row in rows]
+        if any(record.categories & outside for record in found):
+            raise CorruptError("a row of the gateway's database is not what it was")
+        return found
 
     def records_by_id(self, ids: Sequence[bytes]) -> dict[bytes, Record]:
         query = select(records).where(records.c.id.in_(bindparam("ids", expanding=True)))
@@ -237,7 +249,7 @@ class GatewayDatabase:
     def _open(self, identity: bytes, box: bytes) -> Any:
         try:
             return json.loads(self._cipher.decrypt(box[:12], box[12:], identity))
-        except InvalidTag:
+        except (InvalidTag, ValueError, TypeError):
             raise CorruptError("a row of the gateway's database does not open") from None
 
 

@@ -20,6 +20,7 @@ from consentum.crypto.signing import Signer
 from consentum.crypto.typed import Domain
 from consentum.domain.cid import CID_LENGTH, Cid
 from consentum.domain.messages import Job, Release
+from consentum.domain.parsing import hexed
 from consentum.errors import ConsentumError, CorruptError, Reason, RefusedError
 from consentum.flow.client.receipts import Expected, Receipt, verify
 from consentum.flow.wire import Answer, ReleaseRequest
@@ -84,7 +85,7 @@ class _Part:
 
 def collect(collector: Collector, ids: Sequence[bytes], deadline: int) -> Collected:
     """One page. RefusedError(TOO_FEW_SHARES) if fewer than t servers answered validly; its message says why, by server.
-    A record that fewer than t servers released is not in the result."""
+    A record that fewer than t servers released, or whose shares fit no key, is not in the result."""
     request = _sign_release(collector, ids, deadline)
     threshold = collector.committee.threshold
     parts, failures = _ask(collector, request, threshold)
@@ -92,13 +93,13 @@ def collect(collector: Collector, ids: Sequence[bytes], deadline: int) -> Collec
         raise RefusedError(Reason.TOO_FEW_SHARES, _too_few(threshold, parts, failures))
     if _in_dispute(threshold, parts):
         parts, failures = _ask(collector, request, len(collector.members))
-    try:
-        keys, liars = _combine(threshold, ids, parts)
-    except CorruptError:
+    keys, liars, broken = _combine(threshold, ids, parts)
+    if broken and len(parts) < len(collector.members):
         # The same release again is the same leaves: asking everybody costs nothing and finds who sent a bad share.
         parts, failures = _ask(collector, request, len(collector.members))
-        keys, liars = _combine(threshold, ids, parts)
+        keys, liars, broken = _combine(threshold, ids, parts)
     failures.update({str(index): Reason.SHARE_INCONSISTENT.name for index in liars})
+    failures.update({hexed(ids[position]): Reason.SHARE_INCONSISTENT.name for position in broken})
     return Collected(keys, tuple(p.receipt for p in parts), tuple(p.answer for p in parts), failures)
 
 
@@ -179,9 +180,11 @@ def _one(collector: Collector, member: Member, request: ReleaseRequest, body: di
     return _Part(receipt, answer, rows)
 
 
-def _combine(threshold: int, ids: Sequence[bytes], parts: Sequence[_Part]) -> tuple[tuple[Key, ...], set[int]]:
+def _combine(
+    threshold: int, ids: Sequence[bytes], parts: Sequence[_Part]
+) -> tuple[tuple[Key, ...], set[int], set[int]]:
     """Whole columns at once for the records that the same t servers released; one by one where that does not fit.
-    The second value: servers whose share was shown to be inconsistent."""
+    Also: servers whose share was shown to be inconsistent, and positions whose shares give no key at all."""
     groups: dict[tuple[int, ...], list[int]] = {}
     for position in range(len(ids)):
         holders = [n for n, part in enumerate(parts) if position in part.rows]
@@ -189,18 +192,23 @@ def _combine(threshold: int, ids: Sequence[bytes], parts: Sequence[_Part]) -> tu
             groups.setdefault(tuple(holders[:threshold]), []).append(position)
     keys: dict[int, Key] = {}
     liars: set[int] = set()
+    broken: set[int] = set()
     for group, positions in groups.items():
         chosen = [parts[n] for n in group]
         column = _combine_column(chosen, positions)
         for place, position in enumerate(positions):
             key = column[place * SHARE_BYTES : (place + 1) * SHARE_BYTES]
             if not _fits(key, chosen, position):
-                chosen_, key = _other_subset(threshold, position, parts)
+                other = _other_subset(threshold, position, parts)
+                if other is None:
+                    broken.add(position)
+                    continue
+                chosen_, key = other
                 liars |= _inconsistent(key, position, chosen_, parts)
             else:
                 chosen_ = chosen
             keys[position] = Key(ids[position], Cid.from_bytes(chosen_[0].rows[position][2]), key)
-    return tuple(keys[position] for position in sorted(keys)), liars
+    return tuple(keys[position] for position in sorted(keys)), liars, broken
 
 
 def _fits(key: bytes, subset: Sequence[_Part], position: int) -> bool:
@@ -224,12 +232,11 @@ def _combine_column(parts: Sequence[_Part], positions: Sequence[int]) -> bytes:
     return sharing.combine({p.receipt.index: b"".join(p.rows[n][0] for n in positions) for p in parts})
 
 
-def _other_subset(threshold: int, position: int, parts: Sequence[_Part]) -> tuple[Sequence[_Part], bytes]:
-    """t servers that agree and the key their shares give, or CorruptError naming the servers that were tried."""
+def _other_subset(threshold: int, position: int, parts: Sequence[_Part]) -> tuple[Sequence[_Part], bytes] | None:
+    """t servers that agree and the key their shares give; None if no t of them do."""
     holders = [part for part in parts if position in part.rows]
     for subset in itertools.combinations(holders, threshold):
         key = _combine_column(subset, [position])
         if _fits(key, subset, position):
             return subset, key
-    names = ", ".join(str(part.receipt.index) for part in holders)
-    raise CorruptError(f"the shares of servers {names} give no key that its commitment names", field="share")
+    return None

@@ -18,7 +18,7 @@ from consentum.domain.journal import DEPOSIT_CONTEXT
 from consentum.domain.messages import Deposit
 from consentum.domain.parsing import as_bytes, as_object, hexed
 from consentum.domain.records import Record
-from consentum.errors import CorruptError, MalformedError
+from consentum.errors import CorruptError, MalformedError, UnavailableError
 from consentum.flow.client.receipts import verify_signature
 from consentum.flow.wire import MAX_PAGE, DepositRequest, Enrolment
 from consentum.ports.chain import Block, Committee, Ledger
@@ -84,6 +84,8 @@ def sealing_targets(
     targets = []
     for member in committee.members:
         known = ledger.server_keys(block, member)
+        if member.lower() not in by_address:
+            raise UnavailableError(f"nobody answers for key server {member}")
         about = by_address[member.lower()].about()
         public = as_bytes(about.get("sealingKey"), "sealingKey", sealing.PUBLIC_BYTES)
         if about.get("epoch") != known.epoch or keccak(public) != known.sealing_key_hash:

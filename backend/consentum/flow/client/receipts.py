@@ -65,8 +65,10 @@ def verify(expected: Expected, receipt: Mapping[str, Any], signature: bytes, sea
             raise ValueError  # before a server can make us count to a trillion
         leaves = tuple(first + offset for first, many in runs for offset in range(many))
         counts = {Reason[name].name: int(many) for name, many in receipt["counts"].items()}
+        if any(many < 0 for many in counts.values()):
+            raise ValueError
         size = int(receipt["size"])
-    except (KeyError, ValueError, TypeError, AttributeError, MalformedError):
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, MalformedError):
         raise CorruptError("a receipt is not of the right form", field="receipt") from None
     journalled = len(set(leaves)) == len(leaves) == expected.count and all(0 <= leaf < size for leaf in leaves)
     if not journalled or sum(counts.values()) != expected.count or counts.get("ALLOWED", 0) != len(allowed):

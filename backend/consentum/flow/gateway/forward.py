@@ -10,9 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from consentum.crypto import typed
+from consentum.domain.journal import DEPOSIT_CONTEXT
 from consentum.domain.messages import Consent
-from consentum.domain.parsing import as_object, hexed
-from consentum.errors import ConsentumError, MalformedError, NotFoundError, SignatureRefused
+from consentum.domain.parsing import as_bytes, as_object, hexed
+from consentum.errors import ConsentumError, CorruptError, MalformedError, NotFoundError, SignatureRefused
+from consentum.flow.client.receipts import verify_signature
 from consentum.flow.gateway.cohort import choose
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.wire import DepositRequest, ReleaseRequest
@@ -58,12 +60,7 @@ def deposit(gateway: Gateway, data: object, who: str) -> dict[str, Any]:
     first = next(iter(parsed.values()))
     if any((p.deposit, p.records) != (first.deposit, first.records) for p in parsed.values()):
         raise MalformedError("the servers' parts are not of one deposit", field="requests")
-    if who != first.deposit.custodian:
-        raise NotFoundError("no such custodian", field="custodian")
-    digest = typed.digest(gateway.domain, first.deposit)
-    claim = Claim(first.deposit.custodian, Roles.DEPOSIT, digest, first.signature)
-    if not gateway.ledger.signed_by(gateway.ledger.view().latest, [claim])[0]:
-        raise SignatureRefused("the deposit is not signed by its custodian", field="signature")
+    _check(gateway, first, set(parsed), who)
     pending = PendingDeposit(
         first.deposit.recordsRoot,
         first.deposit.custodian,
@@ -75,6 +72,30 @@ def deposit(gateway: Gateway, data: object, who: str) -> dict[str, Any]:
     return _state(push(gateway, kept))
 
 
+def _check(gateway: Gateway, request: DepositRequest, servers: set[str], who: str) -> None:
+    """Before anything is kept: who asks, who signed, and one part for each member of the committee."""
+    block, named = gateway.ledger.view().latest, request.deposit
+    if not gateway.ledger.may_act(block, named.custodian, Roles.DEPOSIT, who):
+        raise NotFoundError("no such custodian", field="custodian")
+    digest = typed.digest(gateway.domain, named)
+    if not gateway.ledger.signed_by(block, [Claim(named.custodian, Roles.DEPOSIT, digest, request.signature)])[0]:
+        raise SignatureRefused("the deposit is not signed by its custodian", field="signature")
+    members = {member.lower() for member in gateway.ledger.committee(block, named.committee).members}
+    if servers != members:
+        raise MalformedError("one part for each member of the committee, and no other", field="requests")
+
+
+def _acknowledged(gateway: Gateway, pending: PendingDeposit, server: str) -> Mapping[str, Any]:
+    """A server's receipt, signed with the key it wrote on chain, about this deposit. CorruptError otherwise."""
+    answer = as_object(gateway.peer(server).deposit(pending.requests[server]), "receipt", "receipt", "signature")
+    key = gateway.ledger.server_keys(gateway.ledger.view().latest, server).checkpoint_key
+    verify_signature(key, DEPOSIT_CONTEXT, answer["receipt"], as_bytes(answer["signature"], "signature", 64))
+    about = (answer["receipt"].get("server"), answer["receipt"].get("recordsRoot"))
+    if about != (server, hexed(pending.records_root)):
+        raise CorruptError("a receipt is about another deposit", field="receipt")
+    return answer
+
+
 def push(gateway: Gateway, pending: PendingDeposit) -> PendingDeposit:
     """Sends a pending deposit to every server that has not acknowledged it."""
     waiting = [server for server in pending.requests if server not in pending.receipts]
@@ -83,7 +104,7 @@ def push(gateway: Gateway, pending: PendingDeposit) -> PendingDeposit:
 
     def send(server: str) -> tuple[str, Mapping[str, Any] | ConsentumError]:
         try:
-            return server, gateway.peer(server).deposit(pending.requests[server])
+            return server, _acknowledged(gateway, pending, server)
         except ConsentumError as error:
             return server, error
 
@@ -93,7 +114,7 @@ def push(gateway: Gateway, pending: PendingDeposit) -> PendingDeposit:
     for server, result in results:
         if isinstance(result, ConsentumError):
             log.warning("a key server did not take a deposit: %s", result.code)
-            if result.code in _FINAL:
+            if result.code in _FINAL and result.field != "receipt":
                 final = result
         else:
             pending = gateway.store.add_receipt(pending.records_root, server, result)

@@ -16,7 +16,7 @@ from eth_utils.crypto import keccak
 from consentum.crypto import typed
 from consentum.domain.messages import Consent, Freeze, Revoke, RevokeAll
 from consentum.domain.parsing import as_object, as_signature, hexed
-from consentum.errors import ConsentumError, RevertedError, SignatureRefused
+from consentum.errors import ConsentumError, RefusedError, RevertedError, SignatureRefused, UnavailableError
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.wire import Notice
 from consentum.ports.chain import Claim, Roles
@@ -51,7 +51,10 @@ def revoke(gateway: Gateway, data: object) -> dict[str, Any]:
     notice = Notice.parse(data)
     message = notice.message
     roles = Roles.GUARDIAN if isinstance(message, Freeze) else Roles.CONSENT | Roles.GUARDIAN
-    _require_signed(gateway, message.subject, roles, typed.struct_hash(message), notice.signature)
+    try:
+        _require_signed(gateway, message.subject, roles, typed.struct_hash(message), notice.signature)
+    except (UnavailableError, RefusedError):
+        log.warning("a notice goes to the servers unjudged: our node does not answer")
     queued = gateway.store.enqueue(_relayed(notice.kind, message.subject, _value(message), notice.signature))
     return {"id": hexed(queued.id), "state": queued.state, "servers": _spread(gateway, notice)}
 

@@ -56,6 +56,8 @@ class KeyServer:
 
     def fresh_view(self) -> View:
         """P2: the two blocks to decide on, or a refusal. Any doubt about the node or the clock refuses."""
+        with self._lock:
+            seen = self._seen  # before asking: what others see meanwhile is no reproach to this answer
         with asking_the_chain():
             view = self.ledger.view()
         age = self.clock() - view.latest.timestamp
@@ -65,9 +67,9 @@ class KeyServer:
             raise RefusedError(Reason.CLOCK, "the chain's clock is ahead of ours")
         if self.clock() - view.finalized.timestamp > self.profile.max_finalized_age:
             raise RefusedError(Reason.STALE, "finality is too far behind")
+        # A node that shows less than this server has seen could hide a revocation.
+        if view.finalized.number < seen[0] or view.latest.number < seen[1]:
+            raise RefusedError(Reason.STALE, "the node is behind what this server has seen")
         with self._lock:
-            # A node that shows less than this server has seen could hide a revocation.
-            if view.finalized.number < self._seen[0] or view.latest.number < self._seen[1]:
-                raise RefusedError(Reason.STALE, "the node is behind what this server has seen")
-            self._seen = (view.finalized.number, view.latest.number)
+            self._seen = (max(self._seen[0], view.finalized.number), max(self._seen[1], view.latest.number))
         return view

@@ -64,10 +64,16 @@ class Jobs:
                 if waiting >= MAX_WAITING:
                     raise RefusedError(Reason.LIMIT, "too many jobs wait already")
                 self._jobs[identity] = state = JobState(job, signature, package)
-                while len(self._jobs) > MAX_JOBS:
-                    self._jobs.popitem(last=False)
+                self._forget(job.requester)
                 self._pool.submit(work, self._process, state)
             return self._jobs[identity]
+
+    def _forget(self, requester: str) -> None:
+        """Over MAX_JOBS her own oldest finished job goes first: nobody pushes out anothers'."""
+        finished = [i for i, s in self._jobs.items() if s.state not in ("queued", "running")]
+        mine = [i for i in finished if self._jobs[i].job.requester == requester]
+        for identity in [*mine, *finished][: max(0, len(self._jobs) - MAX_JOBS)]:
+            self._jobs.pop(identity, None)
 
     def _of_our_boards(self, block: Block, job: Job) -> None:
         """Anybody can found a board and accredit this runner: it runs the jobs of boards in its settings alone."""
