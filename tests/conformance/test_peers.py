@@ -179,11 +179,7 @@ def test_what_a_server_refuses_is_the_same_error_here(
     assert getattr(caught.value, "reason", None) == reason
 
 
-def test_a_nonce_used_twice_is_replayed_here_too(
-    peer: KeyServerPeer, world: World, request: pytest.FixtureRequest
-) -> None:
-    if "http" in request.node.name:
-        request.applymarker(pytest.mark.xfail(strict=True, reason="_error: REPLAYED is a Reason too: RefusedError"))
+def test_a_nonce_used_twice_is_replayed_here_too(peer: KeyServerPeer, world: World) -> None:
     with pytest.raises(ReplayedError):
         twice_the_nonce(world, peer)
 
@@ -219,9 +215,7 @@ def test_contents_come_back_by_their_cids_in_the_order_they_were_put(depository:
 
 
 @pytest.mark.parametrize("many", [1_000, 1_100])
-def test_many_contents_at_once_come_back(depository: Depository, many: int, request: pytest.FixtureRequest) -> None:
-    if many > 1_024 and isinstance(depository, GatewayContent):
-        request.applymarker(pytest.mark.xfail(strict=True, reason="put_all parts by bytes, not by a CAR's 1,024 roots"))
+def test_many_contents_at_once_come_back(depository: Depository, many: int) -> None:
     contents = [b"%d" % n for n in range(many)]
     cids = depository.put_all(contents)
     assert depository.get_all(cids) == dict(zip(cids, contents, strict=True))

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from consentum.adapters.store import tables
+from consentum.adapters.store.engine import open_engine, transaction
 from consentum.adapters.store.keyserver import KeyServerStore
 from consentum.crypto import merkle
 from consentum.errors import ConsentumError, CorruptError, NotFoundError, Reason, RefusedError, ReplayedError
@@ -214,6 +216,17 @@ def test_two_records_shares_cannot_be_swapped(path: Path) -> None:
         connection.execute("UPDATE vault SET share = (SELECT share FROM vault WHERE record = ?)", (rows[0].record.id,))
     with pytest.raises(CorruptError):
         store.shares([rows[1].record.id])
+
+
+def test_a_transaction_holds_the_lock_from_its_beginning(path: Path) -> None:
+    """What it reads first cannot change before it writes."""
+    engine = open_engine(path, tables.metadata)
+    other = sqlite3.connect(path, timeout=0, isolation_level=None)
+    with transaction(engine), pytest.raises(sqlite3.OperationalError, match="locked"):
+        other.execute("BEGIN IMMEDIATE")
+    other.execute("BEGIN IMMEDIATE")
+    other.close()
+    engine.dispose()
 
 
 def test_the_file_is_for_its_owner_alone(path: Path) -> None:

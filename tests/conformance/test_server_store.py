@@ -92,12 +92,6 @@ def refused(store: ServerStore, made: Decision, reason: Reason) -> None:
     assert (store.journal_size(), store.root()) == (size, root)
 
 
-def known_bug(store: ServerStore, request: pytest.FixtureRequest, why: str) -> None:
-    """The database breaks this promise; strict, so that whoever mends it takes this line away."""
-    if isinstance(store, KeyServerStore):
-        request.applymarker(pytest.mark.xfail(strict=True, reason=why))
-
-
 # Vault
 
 
@@ -113,9 +107,17 @@ def test_a_batch_is_there_with_its_records_and_shares(store: ServerStore) -> Non
 
 def test_the_same_batch_again_changes_nothing(store: ServerStore) -> None:
     rows = [row(), row()]
-    deposited(store, *rows)
-    deposited(store, *(VaultRow(r.record, bytes(32)) for r in rows))
+    for _ in range(3):
+        deposited(store, *rows)
     assert store.shares([rows[0].record.id]) == [rows[0].share]
+
+
+def test_the_same_batch_with_other_shares_is_a_conflict_and_keeps_the_first(store: ServerStore) -> None:
+    rows = [row(), row()]
+    deposited(store, *rows)
+    with pytest.raises(ConflictError):
+        deposited(store, rows[0], VaultRow(rows[1].record, bytes(32)))
+    assert store.shares([r.record.id for r in rows]) == [r.share for r in rows]
 
 
 def test_a_record_known_from_another_batch_is_a_conflict_and_nothing_is_stored(store: ServerStore) -> None:
@@ -166,6 +168,12 @@ def test_an_unjudged_notice_becomes_judged_and_stays_so(store: ServerStore) -> N
     assert store.notices([ALICE]) == {ALICE: [notice()]}
 
 
+def test_an_unjudged_notice_that_arrives_twice_is_still_unjudged(store: ServerStore) -> None:
+    for _ in range(2):
+        store.add_notice(notice(judged=False))
+    assert store.unjudged() == [notice(judged=False)]
+
+
 def test_only_an_unjudged_notice_can_be_dropped(store: ServerStore) -> None:
     store.add_notice(notice(judged=False))
     store.drop_unjudged(notice(judged=False))
@@ -177,17 +185,13 @@ def test_only_an_unjudged_notice_can_be_dropped(store: ServerStore) -> None:
 
 def test_a_real_notice_outlives_a_forged_twin(store: ServerStore, request: pytest.FixtureRequest) -> None:
     """While no node can judge, anybody may send the same words with a signature of his own."""
-    known_bug(store, request, "_notice_id leaves the signature out")
     store.add_notice(notice(judged=False, signature=b"\0forged"))
     store.add_notice(notice(judged=False, signature=b"\0real"))
     store.drop_unjudged(notice(judged=False, signature=b"\0forged"))
     assert [n.signature for n in store.notices([ALICE]).get(ALICE, [])] == [b"\0real"]
 
 
-def test_a_judged_notice_keeps_the_signature_that_was_judged(
-    store: ServerStore, request: pytest.FixtureRequest
-) -> None:
-    known_bug(store, request, "add_notice keeps the first signature")
+def test_a_judged_notice_keeps_the_signature_that_was_judged(store: ServerStore) -> None:
     store.add_notice(notice(judged=False, signature=b"\0forged"))
     store.add_notice(notice(judged=True, signature=b"\0real"))
     assert b"\0real" in [n.signature for n in store.notices([ALICE])[ALICE] if n.judged]
@@ -250,10 +254,7 @@ def test_a_page_at_the_cap_can_be_fetched_again(store: ServerStore) -> None:
     assert store.commit(again(first, OK, OK)).leaves == (0, 1)
 
 
-def test_a_page_that_is_granted_only_when_retried_counts_for_the_cap(
-    store: ServerStore, request: pytest.FixtureRequest
-) -> None:
-    known_bug(store, request, "_write_once looks at the cap only the first time")
+def test_a_page_that_is_granted_only_when_retried_counts_for_the_cap(store: ServerStore) -> None:
     first = decision([NO, NO, NO], cap=2)
     store.commit(first)
     refused(store, again(first, OK, OK, OK), Reason.LIMIT)

@@ -273,10 +273,7 @@ def test_somebody_elses_signature_is_refused(chain: Chain, subject: Signer) -> N
     assert chain.refusal(consent, subject.sign(typed.digest(domain, consent))) == ""
 
 
-def test_the_sender_names_the_contracts_error_and_sends_nothing(chain: Chain, request: pytest.FixtureRequest) -> None:
-    if chain.name == "ganache":
-        reason = "ChainSender does not find Ganache's revert data: eth_estimateGas has it in error.data.result"
-        request.applymarker(pytest.mark.xfail(reason=reason, raises=RpcError, strict=True))
+def test_the_sender_names_the_contracts_error_and_sends_nothing(chain: Chain) -> None:
     consent, sent = consent_to(person_job(chain), chain, WalletKey()), chain.sent()
     with pytest.raises(RevertedError, match="BadSignature"):
         chain.grant(consent, WalletKey().sign(typed.digest(chain.deployment.user_domain, consent)))

@@ -22,6 +22,7 @@ class MemoryGatewayStore:
         self.openings: dict[bytes, Consent] = {}
         self.forms: dict[bytes, str] = {}
         self.relays: dict[bytes, Relayed] = {}
+        self.attempts: dict[bytes, int] = {}
         self.deposits: dict[bytes, PendingDeposit] = {}
         self._lock = RLock()
 
@@ -50,11 +51,21 @@ class MemoryGatewayStore:
 
     def enqueue(self, message: Relayed) -> Relayed:
         with self._lock:
-            return self.relays.setdefault(message.id, message)
+            known = self.relays.get(message.id)
+            if known is None or known.state == "refused":
+                self.relays[message.id], self.attempts[message.id] = message, 0
+            return self.relays[message.id]
 
     def queued(self, limit: int) -> list[Relayed]:
         with self._lock:
-            return [message for message in self.relays.values() if message.state == "queued"][:limit]
+            waiting = [message for message in self.relays.values() if message.state == "queued"]
+            return sorted(waiting, key=lambda m: (m.kind == "Consent", self.attempts[m.id]))[:limit]
+
+    def failed(self, identity: bytes, at_most: int) -> None:
+        with self._lock:
+            self.attempts[identity] = self.attempts.get(identity, 0) + 1
+            if self.attempts[identity] >= at_most and self.relays[identity].state == "queued":
+                self.mark([identity], "refused")
 
     def mark(self, ids: Sequence[bytes], state: str) -> None:
         with self._lock:

@@ -46,6 +46,8 @@ class MemoryServerStore:
         self.ping()
         with self._lock:
             if records_root in self.deposits:
+                if any(self.rows[row.record.id].share != row.share for row in rows):
+                    raise ConflictError("this batch is known with other shares", field="sealed")
                 return
             if any(row.record.id in self.rows for row in rows):
                 raise ConflictError("a record of this batch is known from another", field="records")
@@ -136,7 +138,7 @@ class MemoryServerStore:
         return len(self.journal)
 
     def root(self, size: int | None = None) -> bytes:
-        return merkle.root_of(self.journal[:size])
+        return self._tree().root(size)
 
     def entry(self, index: int) -> Entry:
         if not 0 <= index < len(self.journal):

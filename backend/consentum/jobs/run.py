@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import json
 import os
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from consentum import errors
 from consentum.domain.package import JobPackage
 from consentum.errors import ConsentumError, MalformedError
 from consentum.jobs import frames
@@ -100,8 +102,7 @@ def _declared(package: JobPackage, answer: bytes, limit: int) -> Mapping[str, An
     except (ValueError, RecursionError):
         raise JobFailed("the job gave no outputs") from None
     if isinstance(data, dict) and isinstance(data.get("error"), dict):
-        kind, line = (str(data["error"].get(name, ""))[:MAX_TEXT] for name in ("type", "line"))
-        raise JobFailed(f"{kind} at {line or 'its start'}")
+        raise JobFailed(f"{_kind(data['error'])} at {_place(package, data['error'])}")
     outputs = data.get("outputs") if isinstance(data, dict) else None
     if not isinstance(outputs, dict) or set(outputs) != set(package.outputs):
         raise JobFailed("the outputs are not those declared")
@@ -111,6 +112,22 @@ def _declared(package: JobPackage, answer: bytes, limit: int) -> Mapping[str, An
     if sum(map(len, texts)) > MAX_TEXTS:
         raise JobFailed(f"the texts in the outputs have more than {MAX_TEXTS} characters in all")
     return outputs
+
+
+def _kind(error: Mapping[str, Any]) -> str:
+    """The name of an exception of Python's or ours; any other name could be what the job has read."""
+    name = error.get("type")
+    known = isinstance(name, str) and any(
+        isinstance(getattr(module, name, None), type) for module in (builtins, errors)
+    )
+    return str(name) if known else "an error of the job's own"
+
+
+def _place(package: JobPackage, error: Mapping[str, Any]) -> str:
+    """file:line of the job's own files, and nothing else."""
+    path, _, line = str(error.get("line", "")).rpartition(":")
+    inside = path in package.files and line.isdecimal() and len(line) < 7
+    return f"{path}:{line}" if inside else "its start"
 
 
 def _no_constant(_: str) -> None:

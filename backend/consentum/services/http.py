@@ -91,6 +91,8 @@ class BodyLimit:
 async def json_body(request: Request) -> Any:
     """The body as JSON; MalformedError otherwise. Duplicate keys and NaN are refused: two parsers must not differ."""
     raw = await request.body()
+    # A library raises the limit to 100,000, where deep JSON is no RecursionError but a crash of the process.
+    sys.setrecursionlimit(RECURSION_LIMIT)
     try:
         value = json.loads(raw, object_pairs_hook=_unique, parse_constant=_no_constant)
         if _SURROGATE.search(raw):
@@ -119,8 +121,6 @@ def _no_constant(_: str) -> None:
 
 def new_app(title: str, limit: int) -> FastAPI:
     """An application that answers every failure with a problem document and logs none of its content."""
-    # A library raises the limit to 100,000, where deep JSON is no RecursionError but a crash of the process.
-    sys.setrecursionlimit(RECURSION_LIMIT)
     app = FastAPI(title=title, version="1", docs_url=None, redoc_url=None)
 
     async def expected(_: Request, error: Exception) -> JSONResponse:

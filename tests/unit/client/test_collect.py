@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from consentum.crypto import sharing
-from consentum.errors import CorruptError, Reason, RefusedError
+from consentum.errors import Reason, RefusedError
 from consentum.flow.client import collect as module
 from consentum.flow.client.deposit import Batch
 from tests.fakes.peers import LIES, signed
@@ -129,10 +129,11 @@ def test_a_wrong_share_of_a_server_that_was_not_needed_harms_nobody(world: World
     must_open(world, batch, collected(world, batch))
 
 
-def test_two_wrong_shares_give_no_key_and_name_who_was_tried(world: World, batch: Batch) -> None:
+def test_two_wrong_shares_give_no_key_and_name_the_records(world: World, batch: Batch) -> None:
     world.peers[0].fault = world.peers[2].fault = "wrong share"
-    with pytest.raises(CorruptError, match=r"servers [123], [123], [123] give no key"):
-        collected(world, batch)
+    found = collected(world, batch)
+    assert found.keys == ()
+    assert set(found.failures.values()) == {"SHARE_INCONSISTENT"}
 
 
 def test_a_wrong_share_among_many_servers_is_pinned_on_the_right_one(tmp_path: Path) -> None:

@@ -172,8 +172,8 @@ class World:
             peer.deposit(request.to_json())
         return batch
 
-    def consent(self, who: WalletKey, signed_at: int = NOW - 100) -> Consent:
-        scope, form = STUDY, b"\x0f" * 32
+    def consent(self, who: WalletKey, signed_at: int = NOW - 100, scope: bytes = STUDY) -> Consent:
+        form = b"\x0f" * 32
         choice = terms.Choice(
             scope=scope,
             form=form,

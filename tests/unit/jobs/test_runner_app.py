@@ -53,7 +53,7 @@ def client(world: World, ran: list[Any]) -> Iterator[TestClient]:
         key=world.runner,
         ledger=world.ledger,
         deployment=SimpleNamespace(user_domain=DOMAIN),
-        settings=SimpleNamespace(max_body_bytes=1 << 23),
+        settings=SimpleNamespace(max_body_bytes=1 << 23, boards=("0x" + "0b" * 32,)),
         desk=LoginDesk(world.ledger, DOMAIN, ORIGIN, lambda: float(NOW)),
         lock=SimpleNamespace(release=lambda: None),
         why_not_ready=dict,
@@ -222,7 +222,8 @@ def test_the_same_job_twice_at_the_same_moment_runs_once(world: World, ran: list
             return found
 
     ledger, deployment = world.ledger, SimpleNamespace(user_domain=DOMAIN)
-    process: Any = SimpleNamespace(key=world.runner, ledger=ledger, deployment=deployment)
+    settings = SimpleNamespace(boards=("0x" + "0b" * 32,))
+    process: Any = SimpleNamespace(key=world.runner, ledger=ledger, deployment=deployment, settings=settings)
     jobs = runner.Jobs(process)
     jobs._jobs = Patient()  # type: ignore[assignment]
     request = body(world)

@@ -32,6 +32,7 @@ class Process:
     class settings:  # noqa: N801 - as the process has it
         job_timeout_seconds = 20.0
         max_output_bytes = 4_096
+        committees = (hexed(COMMITTEE),)
 
     def __init__(self, world: World) -> None:
         self.world, self.closed, self.down = world, 0, False

@@ -116,6 +116,23 @@ def test_a_decision_older_than_two_seconds_is_made_again(
     assert world.store.journal_size() == 2
 
 
+def test_a_decision_is_as_old_as_its_first_question(
+    world: World, given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that takes three seconds to answer gives a decision that is three seconds old."""
+    check, asked = type(world.ledger).check, []
+
+    def slowly(*args: object) -> object:
+        asked.append(1)
+        found = check(*args)  # type: ignore[arg-type]
+        world.clock.mono += 3 if len(asked) == 2 else 0
+        return found
+
+    monkeypatch.setattr(type(world.ledger), "check", slowly)
+    assert world.verdict(given.page) == {"ALLOWED": 1}
+    assert len(asked) == 3
+
+
 def test_a_decision_just_under_two_seconds_old_stands(
     world: World, given: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:

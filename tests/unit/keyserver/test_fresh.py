@@ -95,6 +95,20 @@ def test_a_node_that_falls_silent_at_any_step_is_a_refusal(
     assert refusal(world, given) == Reason.CHAIN_UNAVAILABLE
 
 
+def test_a_node_that_falls_behind_between_the_two_blocks_is_refused(
+    world: World, given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R4 asks for the latest block anew, and no less strictly than R2."""
+    check = type(world.ledger).check
+
+    def lagging(*args: object) -> object:
+        world.clock.ahead = 31
+        return check(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(world.ledger), "check", lagging)
+    assert refusal(world, given) == Reason.STALE
+
+
 def _row(world: World, given: Given, judged: bool):  # type: ignore[no-untyped-def]
     from consentum.flow.keyserver.notice import _row as row
 

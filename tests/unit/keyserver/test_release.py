@@ -53,10 +53,12 @@ def test_unknown_and_not_permitted_records_look_the_same(world: World, given: Gi
     """With an opening, with none, and with somebody else's."""
     bob = WalletKey()
     hidden, unknown = world.record(bob), b"\x77" * 32
-    for opening in (None, given.consent, world.consent(bob)):
+    foreign = replace(given.consent, policy=world.stranger.address.lower())
+    for opening in (None, given.consent, world.consent(bob), foreign):
         answers = [world.ask(world.page([identity], [opening])) for identity in (hidden.id, unknown)]
         shown = [{k: a.receipt[k] for k in ("bitmap", "counts", "count")} for a in answers]
         assert shown[0] == shown[1]
+        assert world.store.entry(world.store.journal_size() - 1).subject == ""
         assert [len(a.sealed) for a in answers] == [len(answers[0].sealed)] * 2
 
 

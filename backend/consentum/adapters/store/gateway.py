@@ -122,7 +122,8 @@ class GatewayDatabase:
         return self.relayed(message.id)
 
     def queued(self, limit: int) -> list[Relayed]:
-        query = select(relays).where(relays.c.state == "queued")
+        order = (relays.c.ends_something.desc(), relays.c.attempts, relays.c.queued_at)
+        query = select(relays).where(relays.c.state == "queued").order_by(*order).limit(limit)
         with reading(self._engine) as connection:
             rows = connection.execute(
                 query.order_by(relays.c.ends_something.desc(), relays.c.attempts, relays.c.queued_at).limit(limit)

@@ -60,7 +60,9 @@ def verify(expected: Expected, receipt: Mapping[str, Any], signature: bytes, sea
         raise CorruptError("a sealed message is not the one its receipt names", field="sealed")
     try:
         allowed = allowed_positions(as_bytes(receipt["bitmap"], "bitmap"), expected.count)
-        runs = [(int(first), int(many)) for first, many in receipt["leaves"]]
+        runs = [(first, many) for first, many in receipt["leaves"]]
+        if any(type(number) is not int for run in runs for number in run):
+            raise ValueError
         if sum(many for _, many in runs) != expected.count or any(many < 1 for _, many in runs):
             raise ValueError  # before a server can make us count to a trillion
         leaves = tuple(first + offset for first, many in runs for offset in range(many))
