@@ -262,6 +262,13 @@ def test_a_page_that_is_granted_only_when_retried_counts_for_the_cap(store: Serv
     refused(store, decision([OK], cap=2), Reason.LIMIT)
 
 
+def test_a_page_counts_for_the_cap_with_the_most_it_was_ever_granted(store: ServerStore) -> None:
+    first = decision([OK, OK], cap=2)
+    store.commit(first)
+    store.commit(again(first, NO, NO))
+    refused(store, decision([OK], cap=2), Reason.LIMIT)
+
+
 def test_a_consents_budget_is_spent_once_per_job(store: ServerStore) -> None:
     for made in (decision([OK]), decision([OK]), decision([OK])):
         store.commit(replace(made, debits=[debit(600), debit(600)]))

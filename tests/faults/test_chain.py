@@ -16,15 +16,19 @@ from typing import Any
 
 import pytest
 
-from consentum.crypto import typed
+from consentum.adapters.peers.http import HttpClient
+from consentum.crypto import merkle, typed
+from consentum.crypto.checkpoint import open_note
 from consentum.domain.messages import Consent
 from consentum.domain.parsing import as_bytes
 from consentum.errors import ConsentumError
 from consentum.flow.client import terms
+from consentum.flow.keyserver.anchor import origin_of
 from consentum.flow.wire import Notice, ReleaseRequest
 from consentum.ports.transactions import Call
 from scripts.demonstration.jobs import Asker
 from scripts.demonstration.people import Patient
+from scripts.demonstration.proof import audit
 from scripts.demonstration.system import KeyServerProcess
 from tests.e2e.stack import Stack, until
 from tests.faults.liar import Liar, about, standing_still, words
@@ -141,7 +145,7 @@ def test_a_held_notice_survives_answers_that_are_no_judgement(stack: Stack, liar
     lie = about(stack.system.deployment.did_registry, lambda _: answer)
     with liar.telling("lie", lie):
         before = anchored(stack, server)
-        assert reason(server, request) == "CHAIN_UNAVAILABLE"
+        assert reason(server, request) in (*RETRY, "NOTICE_HELD")
         grow_and_anchor(stack, server, before)
     assert until(lambda: reason(server, registry_request(stack, patient, consent)) not in RETRY)
     assert reason(server, registry_request(stack, patient, consent)) == "NOTICE_HELD"
@@ -208,12 +212,14 @@ def test_status_of_a_server_whose_node_hangs_names_the_chain(stack: Stack, liar:
     connect(stack, server, liar.url, rpc_timeout_seconds=10.0)
     assert until(lambda: stack.ask(stack.patient()) == "ALLOWED", 60)
     command = [sys.executable, "-m", "consentum.cli.main", "keyserver", "status", "--folder", str(server.folder)]
-    with liar.telling("hang"):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    try:
+        with liar.telling("hang"):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    finally:
+        connect(stack, server, liar.url, rpc_timeout_seconds=2.0)
+        assert until(lambda: stack.ask(stack.patient()) == "ALLOWED", 60)
     assert done.returncode == 1
     assert "CHAIN_UNAVAILABLE" in done.stderr
-    connect(stack, server, liar.url, rpc_timeout_seconds=2.0)
-    assert until(lambda: stack.ask(stack.patient()) == "ALLOWED", 60)
 
 
 def fresh_consent(stack: Stack, patient: Patient) -> Consent:
@@ -323,8 +329,8 @@ def test_a_restored_server_with_a_restored_node_serves_nothing_when_the_node_has
     assert reason(server, registry_request(stack, patient, consent)) == "NOTICE_HELD"
     for _ in range(5):
         assert stack.ask(own, 3) == "ALLOWED"
-    journal = server.peer()._client.text("/v1/journal/checkpoint").split("\n")[1]
-    assert until(lambda: anchored(stack, server) >= int(journal) > size)
+    journal = int(HttpClient(server.endpoint).text("/v1/journal/checkpoint").split("\n")[1])
+    assert until(lambda: anchored(stack, server) >= journal > size)
     stack.system.stop(server.name)
     shutil.move(server.folder, tmp_path / "newer")
     shutil.copytree(tmp_path / "backup", server.folder)
@@ -342,15 +348,18 @@ def test_a_restored_server_with_a_restored_node_serves_nothing_when_the_node_has
         shutil.move(tmp_path / "newer", server.folder)
         stack.system.start_server(server)
         liar.close()
-    assert until(lambda: stack.ask(own, 3) == "ALLOWED")
+        assert until(lambda: stack.ask(own, 3) == "ALLOWED", 60)
 
 
-def test_other_answers_of_the_journal_are_as_before(stack: Stack) -> None:
-    """After all this every server's journal is what its anchor says, and every proof still holds."""
+def test_after_all_this_every_journal_still_extends_what_was_anchored(stack: Stack) -> None:
     for server in stack.system.servers:
-        anchor = stack.system.ledger.anchor_of(stack.system.ledger.view().latest, server.address)
-        client = server.peer()._client
-        size = int(client.text("/v1/journal/checkpoint").split("\n")[1])
-        assert size >= anchor.size
-        proof = client.get("/v1/journal/consistency", old=anchor.size, new=size)["proof"]
-        assert all(len(as_bytes(node, "proof", 32)) == 32 for node in proof)
+        latest = stack.system.ledger.view().latest
+        anchor = stack.system.ledger.anchor_of(latest, server.address)
+        key = stack.system.ledger.server_keys(latest, server.address).checkpoint_key
+        client = HttpClient(server.endpoint)
+        note = open_note(client.text("/v1/journal/checkpoint"), origin_of(server.address), key)
+        answer = client.get("/v1/journal/consistency", old=anchor.size, new=note.size)
+        path = [as_bytes(node, "proof", 32) for node in answer["proof"]]
+        assert 0 < anchor.size <= note.size
+        merkle.verify_consistency(anchor.size, anchor.root, note.size, note.root, path)
+        assert audit(server)[0] == 0

@@ -17,7 +17,7 @@ from consentum.domain.journal import Entry
 from consentum.ports.server_store import Decision, ReleaseKey
 
 RANDOM = random.Random(20261124)
-PAGES, PAGE = 40, 200
+PAGES, PAGE = 60, 200
 
 
 @pytest.fixture
@@ -46,24 +46,29 @@ def test_every_root_that_was_shown_is_a_root_the_journal_had(tmp_path: Path, eag
     fork of this server's own journal, and once anchored it serves nothing for ever."""
     store = KeyServerStore(tmp_path / "vault.db", bytes(32))
     shown: dict[int, set[bytes]] = {}
-    over = threading.Event()
+    over, raised = threading.Event(), []
 
     def ask() -> None:
         while not over.is_set():
             size = store.journal_size()
-            shown.setdefault(size, set()).add(store.root(size))
+            try:
+                shown.setdefault(size, set()).add(store.root(size))
+            except Exception as error:  # noqa: BLE001 - whatever a half-grown tree makes of it
+                raised.append(repr(error))
 
     threads = [threading.Thread(target=ask) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for _ in range(PAGES):
-        store.commit(decision())
-    over.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for _ in range(PAGES):
+            store.commit(decision())
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
     tree = merkle.Tree()
     tree.extend([merkle.leaf_hash(store.entry(index).to_bytes()) for index in range(store.journal_size())])
     wrong = sorted(size for size, roots in shown.items() if roots != {tree.root(size)})
     store.close()
-    assert len(shown) > 1
+    assert not raised
     assert not wrong, f"{len(wrong)} of {len(shown)} roots were never the journal's"

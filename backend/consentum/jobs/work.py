@@ -112,21 +112,11 @@ def _records(
             yield JobRecord(pseudonyms[key.record], header.name, header.content_type, plain)
 
 
-def _unasked(cohort: Mapping[str, Any], asked: Mapping[str, int]) -> dict[str, int]:
-    """What the gateway listed as refused and no server was asked about: mostly patients who named other studies."""
-    if not asked:
-        return dict(cohort["counts"])
-    return {name: many for name, many in cohort["counts"].items() if name in ("SCOPE", "NO_CONSENT")}
-
-
 def manifest(state: JobState, cohort: Mapping[str, Any], pages: Sequence[Collected]) -> dict[str, Any]:
     """What a paper's Methods needs, and what a server could be held to: blocks, cohort root, code digest, refusals by
     reason, and every server's signed receipt. What no server was asked about is refused by the gateway's word."""
     released = sorted(key.record for page in pages for key in page.keys)
-    asked = total([page.receipts[0].counts for page in pages])
-    told = len(cohort.get("records", []))
-    unasked = {} if told == cohort["of"] else _unasked(cohort, asked)
-    refused = total([asked, unasked])
+    refused = total([*(page.receipts[0].counts for page in pages), cohort.get("unlisted", {})])
     refused.pop("ALLOWED", None)
     return {
         "job": typed.to_json(state.job),

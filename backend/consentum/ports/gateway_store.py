@@ -59,7 +59,7 @@ class GatewayStore(Protocol):
         ...
 
     def enqueue(self, message: Relayed) -> Relayed:
-        """Keeps a message to relay; a known one is returned as it stands."""
+        """Keeps a message to relay; a known one is returned as it stands, but a refused one is queued again."""
         ...
 
     def queued(self, limit: int) -> list[Relayed]:

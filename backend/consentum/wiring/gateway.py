@@ -21,6 +21,7 @@ from consentum.adapters.peers.http import HttpClient, HttpKeyServer
 from consentum.adapters.store.engine import FolderLock, read_private, write_private
 from consentum.adapters.store.gateway import GatewayDatabase
 from consentum.crypto.signing import WalletKey
+from consentum.crypto.typed import address_bytes
 from consentum.domain.profiles import profile_for
 from consentum.errors import ConsentumError, KeyFileError
 from consentum.flow.gateway.forward import retry_deposits
@@ -47,7 +48,7 @@ class KeyServers:
         for endpoint, client in self._clients.items():
             if endpoint not in self._known:
                 try:
-                    address = str(client.get("/v1/server")["address"])
+                    address = "0x" + address_bytes(client.get("/v1/server").get("address")).hex()
                 except ConsentumError:
                     continue
                 self._known[endpoint] = HttpKeyServer(address, client)

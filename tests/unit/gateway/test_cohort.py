@@ -99,6 +99,7 @@ def test_records_of_other_categories_are_not_counted(gateway: Gateway, world: Wo
         "block": 100,
         "of": 0,
         "counts": {},
+        "unlisted": {},
         "records": [],
     }
 

@@ -16,9 +16,6 @@ from tests.unit.gateway.messages import revocation
 from tests.unit.gateway.sender import MiningSender
 
 
-@pytest.mark.xfail(
-    strict=True, reason="unjudged notices are queued, by an id without the signature: the forged is kept"
-)
 def test_a_forged_notice_sent_while_the_node_is_down_does_not_shadow_the_real_one(
     gateway: Gateway, world: World, sender: MiningSender
 ) -> None:
@@ -32,7 +29,6 @@ def test_a_forged_notice_sent_while_the_node_is_down_does_not_shadow_the_real_on
     assert real["signature"] in [hexed(signature) for _, _, signature in relayed]
 
 
-@pytest.mark.xfail(strict=True, reason="_acknowledged: a receipt that is a text, signed by its server, has no get")
 def test_a_server_that_signs_a_text_for_a_receipt_is_waited_for_like_one_that_is_down(
     gateway: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -49,7 +45,6 @@ def test_a_server_that_signs_a_text_for_a_receipt_is_waited_for_like_one_that_is
     assert (answer["acknowledged"], answer["waiting"]) == (False, [liar])
 
 
-@pytest.mark.xfail(strict=True, reason='KeyServers: ["address"] of an answer without one is a KeyError for all servers')
 @pytest.mark.parametrize("content", [b"{}", b'{"address": null}', b'{"address": "none"}'])
 def test_a_server_that_does_not_say_who_it_is_leaves_the_others_reachable(content: bytes) -> None:
     def answer(request: httpx.Request) -> httpx.Response:

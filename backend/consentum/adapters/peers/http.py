@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,9 @@ _BY_CODE: dict[str, type[ConsentumError]] = {
         errors.CorruptError,
     )
 }
+
+
+RECURSION_LIMIT = 1_000
 
 
 class HttpClient:
@@ -77,6 +81,7 @@ class HttpClient:
 
 def _object(response: httpx.Response) -> Any:
     """The JSON object of an answer; a peer that answers anything else is a peer that does not answer."""
+    sys.setrecursionlimit(RECURSION_LIMIT)  # see services.http: deep JSON must be an error, never a crash
     try:
         value = response.json()
     except (ValueError, RecursionError):

@@ -104,3 +104,8 @@ def write_private(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the name is in the folder; without it the file may be gone after a power loss
+    finally:
+        os.close(folder)

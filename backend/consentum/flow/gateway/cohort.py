@@ -54,6 +54,8 @@ def cohort(gateway: Gateway, data: object, who: str) -> dict[str, object]:
         # Ids are not for browsing: only of those who named this study, its board or this person, and not where the job
         # would be refused as a whole.
         listed = [c for c in found if c.opening is not None and c.reason not in JOB_REASONS]
+        told = {candidate.record.id for candidate in listed}
+        answer["unlisted"] = counts([c.reason for c in found if c.record.id not in told])
         answer["records"] = [
             {
                 "record": hexed(c.record.id),

@@ -89,6 +89,8 @@ def _acknowledged(gateway: Gateway, pending: PendingDeposit, server: str) -> Map
     """A server's receipt, signed with the key it wrote on chain, about this deposit. CorruptError otherwise."""
     answer = as_object(gateway.peer(server).deposit(pending.requests[server]), "receipt", "receipt", "signature")
     key = gateway.ledger.server_keys(gateway.ledger.view().latest, server).checkpoint_key
+    if not isinstance(answer["receipt"], Mapping):
+        raise CorruptError("a receipt is not an object", field="receipt")
     verify_signature(key, DEPOSIT_CONTEXT, answer["receipt"], as_bytes(answer["signature"], "signature", 64))
     about = (answer["receipt"].get("server"), answer["receipt"].get("recordsRoot"))
     if about != (server, hexed(pending.records_root)):

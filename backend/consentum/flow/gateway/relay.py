@@ -54,7 +54,9 @@ def revoke(gateway: Gateway, data: object) -> dict[str, Any]:
     try:
         _require_signed(gateway, message.subject, roles, typed.struct_hash(message), notice.signature)
     except (UnavailableError, RefusedError):
+        # Not queued: a forged one would keep the genuine one's place. The servers judge for themselves.
         log.warning("a notice goes to the servers unjudged: our node does not answer")
+        return {"id": None, "state": "unjudged", "servers": _spread(gateway, notice)}
     queued = gateway.store.enqueue(_relayed(notice.kind, message.subject, _value(message), notice.signature))
     return {"id": hexed(queued.id), "state": queued.state, "servers": _spread(gateway, notice)}
 

@@ -23,7 +23,7 @@ def checkpoint(server: KeyServer) -> str:
 def agrees_with_anchor(server: KeyServer) -> bool:
     """False if the chain knows more of this journal than the journal itself, or something else: a restored backup, a
     fork, or an edited database."""
-    view = server.ledger.view()
+    view = server.fresh_view()  # a stale node could hide the anchor
     anchored = server.ledger.anchor_of(view.latest, server.address)
     if anchored.size > server.store.journal_size():
         return False
