@@ -177,6 +177,15 @@ def test_a_download_the_patient_agreed_to_is_given_to_the_researcher_herself_onl
         assert [answer.reason for answer in answers] == [reason] * 3
 
 
+def test_a_page_of_large_records_is_fetched_in_as_many_answers_as_it_takes(stack: Stack, tmp_path: Path) -> None:
+    """A job fetches 200 records at a time; the gateway answers 64 MiB at a time. 150 of half a MiB are more."""
+    session = stack.session(stack.system.gateway_url, stack.people.custodians[0])
+    content = GatewayContent(session, tmp_path / "cache")
+    made = [secrets.token_bytes(1_024) * 512 for _ in range(150)]
+    cids = content.put_all(made)
+    assert content.get_all(cids) == dict(zip(cids, made, strict=True))
+
+
 # What an operator types
 
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ def run_job(stack: Stack) -> dict[str, Any]:
     return submit(stack.system, stack.people.researcher, None, stack.studies["diagnosis"], Silent())  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("pair", itertools.combinations((1, 2, 3), 2), ids=str)
+@pytest.mark.parametrize("pair", [(1, 2), (1, 3), (2, 3)], ids=str)
 def test_with_two_servers_stopped_a_job_fails_with_too_few_shares(stack: Stack, pair: tuple[int, int]) -> None:
     before = run_job(stack)
     first, second = (stack.server(number) for number in pair)
