@@ -51,7 +51,9 @@ def common(deployment: Path, port: int, endpoint: str | None, **others: Any) -> 
 def print_status(settings: ServiceSettings) -> None:
     """Asks /ready. ConsentumError with every reason why not, so that the exit code says it too."""
     try:
-        answer = httpx.get(f"http://{settings.host}:{settings.port}/ready", timeout=10)
+        answer = httpx.get(
+            f"http://{settings.host}:{settings.port}/ready", timeout=2 * settings.rpc_timeout_seconds + 10
+        )
     except httpx.HTTPError:
         raise UnavailableError(f"nothing answers at {settings.host}:{settings.port}") from None
     if answer.status_code != 200:

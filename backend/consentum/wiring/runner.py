@@ -46,6 +46,13 @@ class RunnerProcess:
             self.ledger.view()
         except ConsentumError as error:
             return {"chain": error.code}
+        client = HttpClient(self.settings.gateway, timeout=5)
+        try:
+            client.get("/live")
+        except ConsentumError as error:
+            return {"gateway": error.code}
+        finally:
+            client.close()
         return {}
 
     def gateway(self) -> HttpClient:

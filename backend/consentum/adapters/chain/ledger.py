@@ -72,8 +72,7 @@ class ChainLedger:
 
     def signed_by(self, block: Block, claims: Sequence[Claim]) -> list[bool]:
         results = self._calls(block, [(self._at.did_registry, codec.pack_claim(claim)) for claim in claims])
-        # Anything but exactly `true` is no.
-        return [codec.raw_bytes(result) == (1).to_bytes(32, "big") for result in results]
+        return [_flag(result) for result in results]
 
     def may_act(self, block: Block, identity: str, roles: int, actor: str) -> bool:
         return bool(self._read(block, "DidRegistry", "mayAct", identity, roles, actor)[0])
@@ -127,6 +126,13 @@ class ChainLedger:
         if by_number and _block(self._rpc.call("eth_getBlockByNumber", pin, False)).hash != block.hash:
             raise UnavailableError("the block was replaced while it was read")
         return results
+
+
+def _flag(value: object) -> bool:
+    raw = codec.raw_bytes(value)
+    if raw not in (bytes(32), (1).to_bytes(32, "big")):
+        raise UnavailableError("the node's answer is neither true nor false")
+    return raw != bytes(32)
 
 
 def _number(value: object) -> int:

@@ -11,7 +11,7 @@ from consentum.adapters.ipfs import car, unixfs
 from consentum.adapters.ipfs.embedded import EmbeddedStore
 from consentum.adapters.peers.http import HttpClient
 from consentum.domain.cid import Cid
-from consentum.errors import CorruptError
+from consentum.errors import CorruptError, MalformedError
 
 BATCH_BYTES = 8 * 1024 * 1024
 BATCH_ROOTS = 1_000
@@ -46,11 +46,23 @@ class GatewayContent:
         try:
             missing = [cid for cid in dict.fromkeys(cids) if not store.has(cid)]
             for start in range(0, len(missing), 500):
-                body = {"cids": [str(cid) for cid in missing[start : start + 500]]}
-                store.put_car(io.BytesIO(self._client.fetch_bytes("/v1/content/car", body)))
+                self._fetch(store, missing[start : start + 500])
             return {cid: _read(store, cid) for cid in cids}
         finally:
             store.close()
+
+    def _fetch(self, store: EmbeddedStore, cids: Sequence[Cid]) -> None:
+        body = {"cids": [str(cid) for cid in cids]}
+        try:
+            car_ = self._client.fetch_bytes("/v1/content/car", body)
+        except MalformedError:
+            if len(cids) == 1:
+                raise
+            middle = len(cids) // 2
+            self._fetch(store, cids[:middle])
+            self._fetch(store, cids[middle:])
+        else:
+            store.put_car(io.BytesIO(car_))
 
 
 def _read(store: EmbeddedStore, cid: Cid) -> bytes:

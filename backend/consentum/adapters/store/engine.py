@@ -19,8 +19,9 @@ BUSY_MILLISECONDS = 3_000
 
 def open_engine(path: Path, metadata: MetaData) -> Engine:
     """An engine on a file that only its owner can read; missing tables are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600, exist_ok=True)
+    with storage_errors():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600, exist_ok=True)
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_MILLISECONDS / 1000})
 
     @event.listens_for(engine, "connect")
@@ -71,8 +72,9 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         import fcntl  # noqa: PLC0415 - POSIX only, like the rest of a server
 
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / "lock").open("w")
+        with storage_errors():
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = (folder / "lock").open("w")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

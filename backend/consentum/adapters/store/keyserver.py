@@ -43,6 +43,7 @@ class KeyServerStore:
         self._master = master
         self._lock = threading.Lock()
         self._tree = merkle.Tree()
+        self._growing = threading.Lock()  # a root read while leaves are added would be of no tree
         with reading(self._engine) as connection:
             rows = connection.execute(select(tables.journal.c.leaf_hash).order_by(tables.journal.c.position))
             self._tree.extend([row.leaf_hash for row in rows])
@@ -126,26 +127,31 @@ class KeyServerStore:
                 granted = [entry.reason == Reason.ALLOWED for entry in decision.entries]
                 _write_once(connection, decision, leaves, granted, known is None)
                 hashes = _write_leaves(connection, [decision.entries[i] for i in fresh], size)
-            self._tree.extend(hashes)
+            with self._growing:
+                self._tree.extend(hashes)
             return Committed(tuple(leaves), self._tree.size, self._tree.root())
 
     # Journal
 
     def journal_size(self) -> int:
-        return self._tree.size
+        with self._growing:
+            return self._tree.size
 
     def root(self, size: int | None = None) -> bytes:
-        return self._tree.root(size)
+        with self._growing:
+            return self._tree.root(size)
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         if not 0 <= index < size <= self._tree.size:
             raise NotFoundError("no such entry", field="index")
-        return self._tree.inclusion_proof(index, size)
+        with self._growing:
+            return self._tree.inclusion_proof(index, size)
 
     def consistency(self, old: int, new: int) -> list[bytes]:
         if not 0 <= old <= new <= self._tree.size:
             raise NotFoundError("no such size", field="size")
-        return self._tree.consistency_proof(old, new)
+        with self._growing:
+            return self._tree.consistency_proof(old, new)
 
     def entry(self, index: int) -> Entry:
         with reading(self._engine) as connection:
