@@ -125,9 +125,7 @@ class GatewayDatabase:
         order = (relays.c.ends_something.desc(), relays.c.attempts, relays.c.queued_at)
         query = select(relays).where(relays.c.state == "queued").order_by(*order).limit(limit)
         with reading(self._engine) as connection:
-            rows = connection.execute(
-                query.order_by(relays.c.ends_something.desc(), relays.c.attempts, relays.c.queued_at).limit(limit)
-            ).all()
+            rows = connection.execute(query).all()
         return [self._relayed(row) for row in rows]
 
     def failed(self, identity: bytes, at_most: int) -> None:
