@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,6 +124,23 @@ def test_a_wrong_share_is_named_and_the_key_comes_from_others(world: World, batc
     found = collected(world, batch)
     must_open(world, batch, found)
     assert dict(found.failures) == {str(liar + 1): "SHARE_INCONSISTENT"}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_a_wrong_share_is_named_whoever_answers_first(
+    world: World, batch: Batch, monkeypatch: pytest.MonkeyPatch, order: tuple[int, ...]
+) -> None:
+    ask = module._ask
+
+    def in_order(collector: Any, request: Any, want: int) -> Any:
+        parts, failures = ask(collector, request, want)
+        return sorted(parts, key=lambda part: order[part.receipt.index - 1]), failures
+
+    monkeypatch.setattr(module, "_ask", in_order)
+    world.peers[0].fault = "wrong share"
+    found = collected(world, batch)
+    must_open(world, batch, found)
+    assert dict(found.failures) == {"1": "SHARE_INCONSISTENT"}
 
 
 def test_a_wrong_share_of_a_server_that_was_not_needed_harms_nobody(world: World, batch: Batch) -> None:

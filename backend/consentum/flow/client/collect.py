@@ -203,11 +203,12 @@ def _combine(
                 if other is None:
                     broken.add(position)
                     continue
-                chosen_, key = other
-                liars |= _inconsistent(key, position, chosen_, parts)
+                good, key = other
             else:
-                chosen_ = chosen
-            keys[position] = Key(ids[position], Cid.from_bytes(chosen_[0].rows[position][2]), key)
+                good = chosen
+            # Also where the first t fit: who answers first must not decide whether a bad share is noticed.
+            liars |= _inconsistent(key, position, good, parts)
+            keys[position] = Key(ids[position], Cid.from_bytes(good[0].rows[position][2]), key)
     return tuple(keys[position] for position in sorted(keys)), liars, broken
 
 
