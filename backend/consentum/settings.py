@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from consentum.errors import SettingsError
 
 S = TypeVar("S", bound="ServiceSettings")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,24 +52,12 @@ class ServiceSettings:
             raise SettingsError("port is not a port", field="port")
 
     def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "settings.json").write_text(json.dumps(asdict(self), indent=2) + "\n", "utf-8")
+        write_json(folder / "settings.json", asdict(self))
 
     @classmethod
     def load(cls: type[S], folder: Path) -> S:
         """SettingsError for a missing file, an unknown or a missing setting."""
-        path = folder / "settings.json"
-        try:
-            data: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            raise SettingsError(f"{path} cannot be read; run init first") from None
-        unknown = data.keys() - {f.name for f in fields(cls)}
-        if unknown:
-            raise SettingsError("unknown setting", field=min(unknown))
-        try:
-            settings = cls(**data)
-        except TypeError as error:
-            raise SettingsError(f"{path}: {error}") from None
+        settings = _load(cls, folder)
         settings.validate()
         return settings
 
@@ -107,6 +96,50 @@ class RunnerSettings(ServiceSettings):
     """Ids (0x) of the committees whose records it believes: a committee of a liar's own could release anything."""
     job_timeout_seconds: float = 600.0
     max_output_bytes: int = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """One person's or institution's home folder: settings.json, keys.json (0600), deployment.json."""
+
+    gateway: str
+    rpc: str
+    """URL of a chain node; what the gateway says about the chain is checked against it."""
+    identity: str
+    """The address acted for: the key's own, or the one it is a delegate of."""
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / "settings.json", asdict(self))
+
+    @classmethod
+    def load(cls, folder: Path) -> ClientSettings:
+        """SettingsError for a missing file, an unknown or a missing setting."""
+        return _load(cls, folder)
+
+
+def home_folder() -> Path:
+    """CONSENTUM_HOME, else ~/.consentum."""
+    return Path(os.environ.get("CONSENTUM_HOME") or Path.home() / ".consentum")
+
+
+def write_json(path: Path, data: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data, indent=2) + "\n", "utf-8")
+
+
+def _load(kind: type[T], folder: Path) -> T:
+    path = folder / "settings.json"
+    try:
+        data: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        raise SettingsError(f"{path} cannot be read; run init first") from None
+    unknown = data.keys() - {f.name for f in fields(kind)}  # type: ignore[arg-type]
+    if unknown:
+        raise SettingsError("unknown setting", field=min(unknown))
+    try:
+        return kind(**data)
+    except TypeError as error:
+        raise SettingsError(f"{path}: {error}") from None
 
 
 def _is_own(host: str) -> bool:

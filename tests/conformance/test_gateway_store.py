@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from consentum.adapters.store.gateway import GatewayDatabase
+from consentum.adapters.store.sealed import SealedFile
 from consentum.crypto import merkle, typed
 from consentum.domain.cid import RAW, Cid
 from consentum.domain.messages import Consent
@@ -35,14 +36,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[GatewaySto
     if request.param == "memory":
         yield MemoryGatewayStore()
         return
-    database = GatewayDatabase(tmp_path / "gateway.db", KEY)
+    database = GatewayDatabase(SealedFile(tmp_path / "gateway.db", KEY))
     yield database
     database.close()
 
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[GatewayDatabase]:
-    made = GatewayDatabase(tmp_path / "gateway.db", KEY)
+    made = GatewayDatabase(SealedFile(tmp_path / "gateway.db", KEY))
     yield made
     made.close()
 
@@ -274,7 +275,7 @@ def test_reopening_keeps_everything(database: GatewayDatabase, tmp_path: Path) -
     database.add_receipt(pending.records_root, SERVERS[2], {"n": 2})
     done = acknowledge(database, database.add_deposit(deposit(record())))
     database.close()
-    again = GatewayDatabase(tmp_path / "gateway.db", KEY)
+    again = GatewayDatabase(SealedFile(tmp_path / "gateway.db", KEY))
     try:
         assert again.opening(commitment) == made
         assert again.form(b"\1" * 32) == FORM_TEXT

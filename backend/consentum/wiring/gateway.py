@@ -19,7 +19,9 @@ from consentum.adapters.chain.sender import ChainSender
 from consentum.adapters.ipfs.embedded import EmbeddedStore
 from consentum.adapters.peers.http import HttpClient, HttpKeyServer
 from consentum.adapters.store.engine import FolderLock, read_private, write_private
+from consentum.adapters.store.enrolments import EnrolmentBook
 from consentum.adapters.store.gateway import GatewayDatabase
+from consentum.adapters.store.sealed import SealedFile
 from consentum.crypto.signing import WalletKey
 from consentum.crypto.typed import address_bytes
 from consentum.domain.profiles import profile_for
@@ -60,7 +62,7 @@ class GatewayProcess:
     """A gateway with its adapters and its background work."""
 
     gateway: Gateway
-    database: GatewayDatabase
+    file: SealedFile
     content: ContentStore
     desk: LoginDesk
     deployment: Deployment
@@ -94,7 +96,7 @@ class GatewayProcess:
         for thread in self._threads:
             thread.join(timeout=5)
         self.content.close()
-        self.database.close()
+        self.file.close()
         self.lock.release()
 
     def _run(self, work: Callable[[], object], pause: float) -> None:
@@ -132,11 +134,12 @@ def build(folder: Path) -> GatewayProcess:
     deployment = Deployment.load(Path(settings.deployment))
     rpc = Rpc(settings.rpc, settings.rpc_timeout_seconds)
     ledger = ChainLedger(rpc, deployment, profile_for(deployment.chain_id, settings.profile))
-    database = GatewayDatabase(folder / "gateway.db", key)
+    file = SealedFile(folder / "gateway.db", key)
     gateway = Gateway(
         domain=deployment.user_domain,
         ledger=ledger,
-        store=database,
+        store=GatewayDatabase(file),
+        enrolments=EnrolmentBook(file),
         sender=ChainSender(rpc, deployment, account),
         peers=KeyServers(settings.key_servers),
         pseudonym_key=key,
@@ -144,4 +147,4 @@ def build(folder: Path) -> GatewayProcess:
     )
     content = EmbeddedStore(folder / "blocks.db")
     desk = LoginDesk(ledger, deployment.user_domain, settings.endpoint, time.time)
-    return GatewayProcess(gateway, database, content, desk, deployment, settings, lock, threading.Event(), [])
+    return GatewayProcess(gateway, file, content, desk, deployment, settings, lock, threading.Event(), [])

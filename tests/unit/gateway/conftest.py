@@ -17,6 +17,7 @@ from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.login import LoginDesk
 from consentum.services.gateway.app import create_app
 from tests.fakes.content import MemoryContentStore
+from tests.fakes.enrolments import MemoryEnrolments
 from tests.fakes.gateway_store import MemoryGatewayStore
 from tests.unit.client.world import DOMAIN, NOW, POLICY, World, make_world
 from tests.unit.gateway.sender import MiningSender
@@ -41,6 +42,7 @@ def gateway(world: World, sender: MiningSender) -> Gateway:
         domain=DOMAIN,
         ledger=world.ledger,
         store=MemoryGatewayStore(),
+        enrolments=MemoryEnrolments(),
         sender=sender,
         peers=lambda: world.peers,
         pseudonym_key=b"\x99" * 32,

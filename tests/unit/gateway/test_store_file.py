@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from consentum.adapters.store.gateway import GatewayDatabase
+from consentum.adapters.store.sealed import SealedFile
 from consentum.errors import CorruptError, NotFoundError
 from tests.conformance.test_gateway_store import (
     ALICE,
@@ -37,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def database(path: Path) -> Iterator[GatewayDatabase]:
-    made = GatewayDatabase(path, KEY)
+    made = GatewayDatabase(SealedFile(path, KEY))
     yield made
     made.close()
 
@@ -83,7 +84,7 @@ def test_two_subjects_tags_differ_from_key_to_key(database: GatewayDatabase, pat
     opened(database, consent())
     opened(database, consent(BOB))
     other_path = tmp_path / "other" / "gateway.db"
-    other = GatewayDatabase(other_path, bytes(32))
+    other = GatewayDatabase(SealedFile(other_path, bytes(32)))
     opened(other, consent())
     other.close()
     tags = [tag for (tag,) in run(path, "SELECT tag FROM openings")]
@@ -98,7 +99,7 @@ def test_the_file_is_its_owners_alone(database: GatewayDatabase, path: Path) -> 
 def test_another_key_opens_nothing(database: GatewayDatabase, path: Path) -> None:
     commitment = opened(database, consent())
     database.add_form(FORM, FORM_TEXT)
-    other = GatewayDatabase(path, bytes(32))
+    other = GatewayDatabase(SealedFile(path, bytes(32)))
     try:
         with pytest.raises(CorruptError):
             other.opening(commitment)

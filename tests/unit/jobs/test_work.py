@@ -20,6 +20,7 @@ from consentum.flow.gateway.cohort import cohort
 from consentum.flow.gateway.forward import deposit
 from consentum.flow.gateway.gateway import Gateway
 from consentum.jobs.work import JobState, work
+from tests.fakes.enrolments import MemoryEnrolments
 from tests.fakes.gateway_store import MemoryGatewayStore
 from tests.unit.client.world import COMMITTEE, DOMAIN, NOW, World, make_world
 
@@ -38,7 +39,14 @@ class Process:
         self.world, self.closed, self.down = world, 0, False
         self.store = MemoryGatewayStore()
         peers: Any = world.peers
-        parts: dict[str, Any] = {"ledger": world.ledger, "store": self.store, "sender": None, "peers": lambda: peers}
+        parts: dict[str, Any] = {"ledger": world.ledger, "store": self.store, "enrolments": MemoryEnrolments()}
+        parts |= {"sender": None, "peers": lambda: peers}
+            "ledger": world.ledger,
+            "store": self.store,
+            "enrolments": MemoryEnrolments(),
+            "sender": None,
+            "peers": lambda: peers,
+        }
         self._gateway = Gateway(domain=DOMAIN, pseudonym_key=b"\x99" * 32, clock=lambda: float(NOW), **parts)
 
     def gateway(self) -> Any:

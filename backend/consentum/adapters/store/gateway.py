@@ -1,36 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The GatewayStore port on SQLAlchemy. Contents are sealed (AES-256-GCM, the row's identity as associated data);
-subjects are found by a keyed tag, so a copy of the file links nothing to an address."""
+"""The GatewayStore port on SQLAlchemy, in the gateway's sealed file."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
-import secrets
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    bindparam,
-    delete,
-    insert,
-    select,
-    update,
-)
+from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, String, bindparam, delete, insert, select, update
 
-from consentum.adapters.store.engine import open_engine, reading, transaction
+from consentum.adapters.store.engine import reading, transaction
+from consentum.adapters.store.sealed import SealedFile, parts, sealed_table
 from consentum.crypto import typed
 from consentum.domain.cid import Cid
 from consentum.domain.messages import Consent
@@ -38,24 +18,17 @@ from consentum.domain.records import Record
 from consentum.errors import CorruptError, NotFoundError
 from consentum.ports.gateway_store import PendingDeposit, Relayed
 
-metadata = MetaData()
-
-
-def _table(name: str, *columns: Column[Any]) -> Table:
-    return Table(name, metadata, Column("id", LargeBinary(32), primary_key=True), *columns, Column("box", LargeBinary))
-
-
-openings = _table("openings", Column("tag", LargeBinary(32), nullable=False, index=True))
-forms = _table("forms")
-relays = _table(
+openings = sealed_table("openings", Column("tag", LargeBinary(32), nullable=False, index=True))
+forms = sealed_table("forms")
+relays = sealed_table(
     "relays",
     Column("state", String(8), nullable=False, index=True),
     Column("attempts", BigInteger, nullable=False),
     Column("queued_at", BigInteger, nullable=False),
     Column("ends_something", Boolean, nullable=False),
 )
-deposits = _table("deposits", Column("acknowledged", Boolean, nullable=False, index=True))
-records = _table(
+deposits = sealed_table("deposits", Column("acknowledged", Boolean, nullable=False, index=True))
+records = sealed_table(
     "records",
     Column("deposit", LargeBinary(32), nullable=False, index=True),
     Column("categories", BigInteger, nullable=False),
@@ -64,54 +37,49 @@ records = _table(
 
 
 class GatewayDatabase:
-    """One gateway's database file. key is 32 bytes from the key file."""
+    """What the flows of one gateway keep."""
 
-    def __init__(self, path: Path, key: bytes) -> None:
-        self._engine = open_engine(path, metadata)
-        self._cipher = AESGCM(hashlib.sha256(b"consentum/gateway/box\0" + key).digest())
-        self._tag_key = hashlib.sha256(b"consentum/gateway/tag\0" + key).digest()
-
-    def close(self) -> None:
-        self._engine.dispose()
+    def __init__(self, file: SealedFile) -> None:
+        self._file, self._engine = file, file.engine
 
     # Openings and forms
 
     def add_opening(self, commitment: bytes, consent: Consent) -> None:
         row = {
             "id": commitment,
-            "tag": self._tag(consent.subject),
-            "box": self._seal(commitment, typed.to_json(consent)),
+            "tag": self._file.tag(consent.subject),
+            "box": self._file.seal(commitment, typed.to_json(consent)),
         }
         with transaction(self._engine) as connection:
             connection.execute(insert(openings).prefix_with("OR IGNORE"), row)
 
     def opening(self, commitment: bytes) -> Consent:
-        return typed.from_json(Consent, self._one(openings, commitment))
+        return typed.from_json(Consent, self._file.one(openings, commitment))
 
     def openings_of(self, subjects: Sequence[str]) -> dict[str, list[Consent]]:
-        tags = sorted({self._tag(subject) for subject in subjects})
+        tags = sorted({self._file.tag(subject) for subject in subjects})
         query = select(openings).where(openings.c.tag.in_(bindparam("tags", expanding=True)))
         found: dict[str, list[Consent]] = {}
         with reading(self._engine) as connection:
-            rows = [row for part in _parts(tags) for row in connection.execute(query, {"tags": part})]
+            rows = [row for part in parts(tags) for row in connection.execute(query, {"tags": part})]
         for row in rows:
-            consent = typed.from_json(Consent, self._open(row.id, row.box))
+            consent = typed.from_json(Consent, self._file.open(row.id, row.box))
             found.setdefault(consent.subject.lower(), []).append(consent)
         return found
 
     def add_form(self, form: bytes, text: str) -> None:
         with transaction(self._engine) as connection:
-            row = {"id": form, "box": self._seal(form, {"text": text})}
+            row = {"id": form, "box": self._file.seal(form, {"text": text})}
             connection.execute(insert(forms).prefix_with("OR IGNORE"), row)
 
     def form(self, form: bytes) -> str:
-        return str(self._one(forms, form)["text"])
+        return str(self._file.one(forms, form)["text"])
 
     # Messages for the chain
 
     def enqueue(self, message: Relayed) -> Relayed:
         plain = {"kind": message.kind, "subject": message.subject, "value": message.value}
-        box = self._seal(message.id, {**plain, "signature": message.signature.hex()})
+        box = self._file.seal(message.id, {**plain, "signature": message.signature.hex()})
         with transaction(self._engine) as connection:
             row = {"id": message.id, "state": message.state, "box": box, "attempts": 0, "queued_at": time.time_ns()}
             row["ends_something"] = message.kind != "Consent"
@@ -137,7 +105,7 @@ class GatewayDatabase:
 
     def mark(self, ids: Sequence[bytes], state: str) -> None:
         with transaction(self._engine) as connection:
-            for part in _parts(list(ids)):
+            for part in parts(list(ids)):
                 wanted = relays.c.id.in_(bindparam("ids", expanding=True))
                 connection.execute(update(relays).where(wanted).values(state=state), {"ids": part})
 
@@ -149,7 +117,7 @@ class GatewayDatabase:
         return self._relayed(row)
 
     def _relayed(self, row: Any) -> Relayed:
-        plain = self._open(row.id, row.box)
+        plain = self._file.open(row.id, row.box)
         signature = bytes.fromhex(plain["signature"])
         return Relayed(row.id, plain["kind"], plain["subject"], plain["value"], signature, row.state)
 
@@ -160,7 +128,7 @@ class GatewayDatabase:
         plain = {"custodian": deposit.custodian, "requests": deposit.requests, "receipts": deposit.receipts}
         with transaction(self._engine) as connection:
             if connection.execute(select(deposits.c.id).where(deposits.c.id == root)).first() is None:
-                box = self._seal(root, plain)
+                box = self._file.seal(root, plain)
                 connection.execute(insert(deposits), {"id": root, "acknowledged": False, "box": box})
                 rows = [
                     {
@@ -168,7 +136,7 @@ class GatewayDatabase:
                         "deposit": root,
                         "categories": record.categories,
                         "acknowledged": False,
-                        "box": self._seal(record.id, _record_json(record)),
+                        "box": self._file.seal(record.id, _record_json(record)),
                     }
                     for record in deposit.records
                 ]
@@ -180,12 +148,12 @@ class GatewayDatabase:
             row = connection.execute(select(deposits).where(deposits.c.id == records_root)).first()
             if row is None:
                 raise NotFoundError("no such deposit", field="recordsRoot")
-            plain = self._open(row.id, row.box)
+            plain = self._file.open(row.id, row.box)
             plain["receipts"][server] = receipt
             done = set(plain["receipts"]) == set(plain["requests"])
             if done:  # what is acknowledged needs no shares kept for another try
                 plain["requests"] = dict.fromkeys(plain["requests"])
-            values = {"box": self._seal(row.id, plain), "acknowledged": done}
+            values = {"box": self._file.seal(row.id, plain), "acknowledged": done}
             connection.execute(update(deposits).where(deposits.c.id == records_root).values(**values))
             if done:
                 connection.execute(update(records).where(records.c.deposit == records_root).values(acknowledged=True))
@@ -203,10 +171,10 @@ class GatewayDatabase:
         return [self._deposit(row.id) for row in rows]
 
     def _deposit(self, root: bytes) -> PendingDeposit:
-        plain = self._one(deposits, root)
+        plain = self._file.one(deposits, root)
         with reading(self._engine) as connection:
             rows = connection.execute(select(records).where(records.c.deposit == root)).all()
-        found = tuple(_record(self._open(row.id, row.box)) for row in rows)
+        found = tuple(_record(self._file.open(row.id, row.box)) for row in rows)
         return PendingDeposit(root, plain["custodian"], found, plain["requests"], plain["receipts"])
 
     def records(self, categories: int) -> list[Record]:
@@ -218,7 +186,7 @@ class GatewayDatabase:
         )
         with reading(self._engine) as connection:
             rows = connection.execute(query).all()
-        found = [_record(self._open(row.id, row.box)) for row in rows]
+        found = [_record(self._file.open(row.id, row.box)) for row in rows]
         if any(record.categories & outside for record in found):
             raise CorruptError("a row of the gateway's database is not what it was")
         return found
@@ -226,34 +194,8 @@ class GatewayDatabase:
     def records_by_id(self, ids: Sequence[bytes]) -> dict[bytes, Record]:
         query = select(records).where(records.c.id.in_(bindparam("ids", expanding=True)))
         with reading(self._engine) as connection:
-            rows = [row for part in _parts(list(ids)) for row in connection.execute(query, {"ids": part})]
-        return {row.id: _record(self._open(row.id, row.box)) for row in rows}
-
-    # Sealing
-
-    def _one(self, table: Table, identity: bytes) -> Any:
-        with reading(self._engine) as connection:
-            row = connection.execute(select(table).where(table.c.id == identity)).first()
-        if row is None:
-            raise NotFoundError("not here", field="id")
-        return self._open(identity, row.box)
-
-    def _tag(self, subject: str) -> bytes:
-        return hmac.digest(self._tag_key, subject.lower().encode(), "sha256")
-
-    def _seal(self, identity: bytes, plain: Mapping[str, Any]) -> bytes:
-        nonce = secrets.token_bytes(12)
-        return nonce + self._cipher.encrypt(nonce, json.dumps(plain).encode(), identity)
-
-    def _open(self, identity: bytes, box: bytes) -> Any:
-        try:
-            return json.loads(self._cipher.decrypt(box[:12], box[12:], identity))
-        except (InvalidTag, ValueError, TypeError):
-            raise CorruptError("a row of the gateway's database does not open") from None
-
-
-def _parts(values: list[bytes], size: int = 1_000) -> list[list[bytes]]:
-    return [values[start : start + size] for start in range(0, len(values), size)]
+            rows = [row for part in parts(list(ids)) for row in connection.execute(query, {"ids": part})]
+        return {row.id: _record(self._file.open(row.id, row.box)) for row in rows}
 
 
 def _record_json(record: Record) -> dict[str, Any]:

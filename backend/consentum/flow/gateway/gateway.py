@@ -12,6 +12,7 @@ from consentum.crypto.typed import Domain
 from consentum.domain.messages import Consent
 from consentum.errors import NotFoundError
 from consentum.ports.chain import Ledger
+from consentum.ports.enrolments import Enrolments
 from consentum.ports.gateway_store import GatewayStore
 from consentum.ports.peers import KeyServerPeer
 from consentum.ports.transactions import Sender
@@ -26,6 +27,7 @@ class Gateway:
     domain: Domain
     ledger: Ledger
     store: GatewayStore
+    enrolments: Enrolments
     sender: Sender
     peers: Callable[[], Sequence[KeyServerPeer]]
     pseudonym_key: bytes
