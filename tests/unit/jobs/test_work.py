@@ -41,12 +41,6 @@ class Process:
         peers: Any = world.peers
         parts: dict[str, Any] = {"ledger": world.ledger, "store": self.store, "enrolments": MemoryEnrolments()}
         parts |= {"sender": None, "peers": lambda: peers}
-            "ledger": world.ledger,
-            "store": self.store,
-            "enrolments": MemoryEnrolments(),
-            "sender": None,
-            "peers": lambda: peers,
-        }
         self._gateway = Gateway(domain=DOMAIN, pseudonym_key=b"\x99" * 32, clock=lambda: float(NOW), **parts)
 
     def gateway(self) -> Any:
