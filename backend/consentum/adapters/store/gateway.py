@@ -42,6 +42,10 @@ class GatewayDatabase:
     def __init__(self, file: SealedFile) -> None:
         self._file, self._engine = file, file.engine
 
+    def close(self) -> None:
+        """Closes the file, for everything that is in it."""
+        self._file.close()
+
     # Openings and forms
 
     def add_opening(self, commitment: bytes, consent: Consent) -> None:
