@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import threading
 from collections.abc import Callable
@@ -23,12 +24,11 @@ def _block(change: Callable[[Answer], None]) -> Callable[[str, Any], Any]:
     return edit
 
 
-def _older(block: Answer) -> None:
-    block["timestamp"] = hex(int(block["timestamp"], 16) - 100)
+def _later(seconds: int) -> Callable[[Answer], None]:
+    def change(block: Answer) -> None:
+        block["timestamp"] = hex(int(block["timestamp"], 16) + seconds)
 
-
-def _newer(block: Answer) -> None:
-    block["timestamp"] = hex(int(block["timestamp"], 16) + 1_000)
+    return change
 
 
 def _lower(block: Answer) -> None:
@@ -40,8 +40,10 @@ def _call(change: Callable[[str], Any]) -> Callable[[str, Any], Any]:
 
 
 EDITS: dict[str, Callable[[str, Any], Any]] = {
-    "stale": _block(_older),
-    "ahead": _block(_newer),
+    # What a server with a clock that is two minutes off sees: its own clock is the one it believes.
+    "two minutes behind": _block(_later(-120)),
+    "two minutes ahead": _block(_later(120)),
+    "far ahead": _block(_later(1_000)),
     "backwards": _block(_lower),
     "no finalized block": lambda method, result: None if method == "eth_getBlockByNumber" else result,
     "other chain": lambda method, result: "0x1" if method == "eth_chainId" else result,
@@ -54,10 +56,12 @@ EDITS: dict[str, Callable[[str, Any], Any]] = {
 
 
 class Proxy:
-    """Set `mode` to a key of EDITS, or to down, hang, 500, truncated, error; "ok" passes everything on."""
+    """Set `mode` to a key of EDITS, or to down, hang, 500, flapping (each third is lost), truncated, error; "ok" passes
+    everything on."""
 
     def __init__(self, target: str) -> None:
         self.mode, self._target = "ok", urlsplit(target)
+        self._asked = itertools.count()
         self.released = threading.Event()
         proxy = self
 
@@ -89,13 +93,13 @@ class Proxy:
             self.released.wait(60)
             handler.close_connection = True
             return
-        if mode == "500":
+        if mode == "500" or (mode == "flapping" and next(self._asked) % 3 == 0):
             self._send(handler, 500, b"{}")
             return
         answer = self._ask(body)
         if mode == "truncated":
             answer = answer[: len(answer) // 2]
-        elif mode != "ok":
+        elif mode not in ("ok", "flapping"):
             answer = json.dumps(self._edit(json.loads(body), json.loads(answer), mode)).encode()
         self._send(handler, 200, answer)
 

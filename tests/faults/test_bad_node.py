@@ -30,8 +30,9 @@ MODES = [
     ("zero results", "CHAIN_UNAVAILABLE"),
     ("results that are no hex", "CHAIN_UNAVAILABLE"),
     ("null results", "CHAIN_UNAVAILABLE"),
-    ("stale", "STALE"),
-    ("ahead", "CLOCK"),
+    ("two minutes behind", "STALE"),
+    ("two minutes ahead", "CLOCK"),
+    ("far ahead", "CLOCK"),
     ("backwards", "STALE"),
     ("other chain", "OTHER_CHAIN"),
 ]
@@ -73,6 +74,20 @@ def test_a_key_server_refuses_says_why_and_recovers(bad: Bad, mode: str, code: s
         bad.proxy.mode = "ok"
         bad.proxy.released.set()
         bad.proxy.released.clear()
+    assert until(lambda: stack.ask(patient) == "ALLOWED")
+    assert until(lambda: stack.ready() == {"status": "ready"})
+
+
+def test_a_node_that_comes_and_goes_gives_releases_and_refusals_and_nothing_in_between(bad: Bad) -> None:
+    stack, patient = bad.stack, bad.stack.patient()
+    assert until(lambda: stack.ask(patient) == "ALLOWED")
+    bad.proxy.mode = "flapping"
+    try:
+        answers = [stack.ask(patient) for _ in range(30)]
+    finally:
+        bad.proxy.mode = "ok"
+    assert set(answers) <= {"ALLOWED", "CHAIN_UNAVAILABLE"}
+    assert "CHAIN_UNAVAILABLE" in answers
     assert until(lambda: stack.ask(patient) == "ALLOWED")
     assert until(lambda: stack.ready() == {"status": "ready"})
 
