@@ -66,6 +66,15 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def empty_log(engine: Engine) -> None:
+    """Brings SQLite's write-ahead log home and empties it: until then it holds the pages that were written over. A
+    reader in the middle of something keeps it until the next time, or until the file is closed."""
+    with storage_errors(), engine.connect().execution_options(consentum_reads=True) as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
 class FolderLock:
     """Held by the one process that serves a folder: two would each believe their own copy of the journal."""
 
