@@ -79,9 +79,7 @@ arrivals = Table(
     sqlite_autoincrement=True,
 )
 
-passed = Table(
-    "passed", metadata, Column("peer", String, primary_key=True), Column("number", Integer, nullable=False)
-)
+passed = Table("passed", metadata, Column("peer", String, primary_key=True), Column("number", Integer, nullable=False))
 
 tombstones = Table(
     "tombstones",
