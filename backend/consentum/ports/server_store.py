@@ -132,7 +132,7 @@ class ServerStore(Protocol):
         ...
 
     def add_notice(self, notice: NoticeRow, at: int = 0) -> bool:
-        """Keeps a notice for ever, as come at `at`; whether it was new. Again is harmless, a judged one stays judged."""
+        """Keeps a notice for ever, as come at `at`; whether it was new. Again is harmless; judged, it stays so."""
         ...
 
     def arrivals(self, after: int, limit: int) -> list[Arrival]:
@@ -170,8 +170,8 @@ class ServerStore(Protocol):
 
     def commit(self, decision: Decision) -> Committed:
         """R5. First time: one leaf per entry. Again under the same key: the same leaves, and a further leaf for each
-        record whose outcome changed. A record over its consent's epsilon is written as BUDGET, one over the velocity cap
-        as LIMIT, the others as decided. ReplayedError: the nonce belongs to another digest. OutdatedError: a notice
+        record whose outcome changed. A record over its consent's epsilon is written as BUDGET, one over the velocity
+        cap as LIMIT, the others as decided. ReplayedError: the nonce belongs to another digest. OutdatedError: a notice
         about one of the subjects came or went since, or one of the records was retracted. On any error nothing is
         written."""
         ...

@@ -187,8 +187,9 @@ SignedIn = Annotated[str, Depends(_who)]
 """A parameter: the address of whoever signed in at this application's desk."""
 
 
-def health_routes(why_not: Callable[[], dict[str, str]]) -> APIRouter:
-    """/live: the process answers. /ready: it would do its work now; else every reason why not, by part."""
+def health_routes(why_not: Callable[[], dict[str, str]], warnings: Callable[[], dict[str, str]] = dict) -> APIRouter:
+    """/live: the process answers. /ready: it would do its work now; else every reason why not, by part. warnings: what
+    needs its operator's eye and does not make it unready."""
     router = APIRouter(tags=["health"])
 
     @router.get("/live")
@@ -197,9 +198,10 @@ def health_routes(why_not: Callable[[], dict[str, str]]) -> APIRouter:
 
     @router.get("/ready", response_model=None)
     def ready() -> dict[str, Any] | JSONResponse:
-        reasons = why_not()
+        reasons, found = why_not(), warnings()
+        more = {"warnings": found} if found else {}
         if reasons:
-            return JSONResponse({"status": "not ready", "why": reasons}, 503)
-        return {"status": "ready"}
+            return JSONResponse({"status": "not ready", "why": reasons, **more}, 503)
+        return {"status": "ready", **more}
 
     return router

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What R3 and R5 do inside the one transaction of a commit: the once-only row, budgets and the velocity cap.
 
-What has run out refuses single records, never the page: one patient's spent budget is no reason to keep the others back.
+What has run out refuses single records, never the page: one patient's spent budget is no reason to keep back others'.
 """
 
 from __future__ import annotations

@@ -33,7 +33,8 @@ def accept(server: KeyServer, notice: Notice) -> dict[str, Any]:
     _not_too_far(server, notice)
     judged = _judge(server, notice)
     if server.store.add_notice(_row(notice, judged), server.now()):
-        server.news.set()  # only what was new is passed on: so it ends
+        for listener in server.listeners:  # only what was new is passed on: so it ends
+            listener.set()
     receipt = {"v": 1, "server": server.address.lower(), "notice": hexed(_digest(server, notice)), "judged": judged}
     return {"receipt": receipt, "signature": hexed(server.sign(NOTICE_CONTEXT, receipt))}
 

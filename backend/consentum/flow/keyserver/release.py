@@ -161,7 +161,8 @@ def _holds(notice: NoticeRow, consent: Consent, now: int) -> bool:
 
 
 def _write_down(server: KeyServer, page: Page, verdict: Verdict) -> Committed:
-    """R3 and R5: limits, once-only row, debits and leaves in one durable transaction (P4). Limits may refuse single records."""
+    """R3 and R5: limits, once-only row, debits and leaves in one durable transaction (P4). Limits refuse
+    single records."""
     request, job = page.request, page.request.job
     entries = [_entry(server, page, verdict, position) for position in range(len(page.items))]
     spends = job.epsilonMilli > 0

@@ -32,7 +32,7 @@ def asking_the_chain() -> Iterator[None]:
 @dataclass(slots=True, kw_only=True)
 class KeyServer:
     """clock gives UTC seconds, monotonic seconds since whenever. sealing_keys are by epoch; epoch is the one that
-    depositors are told, None for the newest. news is set when a notice came that was new."""
+    depositors are told, None for the newest. listeners are set when a notice came that was new."""
 
     address: str
     domain: Domain
@@ -48,7 +48,7 @@ class KeyServer:
     behind_anchor: bool = False
     unfetched: bool = False
     draining: Callable[[], bool] = lambda: False
-    news: threading.Event = field(default_factory=threading.Event)
+    listeners: list[threading.Event] = field(default_factory=list)
     _seen: tuple[int, int] = (0, 0)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

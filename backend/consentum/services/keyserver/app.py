@@ -14,8 +14,8 @@ from fastapi.responses import PlainTextResponse
 from consentum.crypto import typed
 from consentum.domain.parsing import hexed
 from consentum.errors import NotFoundError
-from consentum.flow.keyserver import anchor, deposit, notice, release
-from consentum.flow.wire import DepositRequest, Notice, ReleaseRequest
+from consentum.flow.keyserver import anchor, deposit, notice, release, retract, spread
+from consentum.flow.wire import DepositRequest, Notice, ReleaseRequest, Retraction
 from consentum.ports.chain import Roles
 from consentum.services import schemas
 from consentum.services.http import Body, SignedIn, add_login, health_routes, new_app
@@ -33,7 +33,7 @@ def create_app(process: KeyServerProcess) -> FastAPI:
         process.stop()
 
     app.router.lifespan_context = lifespan
-    app.include_router(health_routes(process.why_not_ready))
+    app.include_router(health_routes(process.why_not_ready, process.warnings))
     add_login(app, process.desk)
     _working_routes(app, process)
     _journal_routes(app, process)
@@ -46,14 +46,14 @@ def _working_routes(app: FastAPI, process: KeyServerProcess) -> None:
     @app.get("/v1/server")
     def about() -> dict[str, Any]:
         """Who this is: address, chain, and the newest sealing key, which the chain knows by its hash."""
-        epoch = max(server.sealing_keys)
+        epoch, public = server.sealing_key()
         return {
             "address": server.address.lower(),
             "chainId": server.domain.chain_id,
             "consentRegistry": server.domain.contract,
             "checkpointKey": hexed(server.checkpoint_key.public_key().public_bytes_raw()),
             "epoch": epoch,
-            "sealingKey": hexed(server.sealing_keys[epoch].public),
+            "sealingKey": hexed(public),
         }
 
     @app.post("/v1/deposits", openapi_extra=schemas.body(schemas.DEPOSIT))
@@ -70,6 +70,17 @@ def _working_routes(app: FastAPI, process: KeyServerProcess) -> None:
     def notice_(body: Body) -> dict[str, Any]:
         """A signed Revoke, RevokeAll or Freeze, from anybody."""
         return notice.accept(server, Notice.parse(body))
+
+    @app.get("/v1/notices")
+    def notices(after: int = 0) -> dict[str, Any]:
+        """What this server holds, at most 1,000 in the order of their coming, from the first above number `after`. To
+        anybody: every one of these messages is, or is about to be, public on chain."""
+        return spread.page(server, after)
+
+    @app.post("/v1/retractions", openapi_extra=schemas.body(schemas.RETRACTION))
+    def retract_(body: Body) -> dict[str, Any]:
+        """A custodian's record taken back, by the custodian or its `deposit` delegate."""
+        return retract.retract(server, Retraction.parse(body))
 
 
 def _journal_routes(app: FastAPI, process: KeyServerProcess) -> None:
