@@ -91,7 +91,7 @@ class KeyServerSettings(ServiceSettings):
     def validate(self) -> None:
         ServiceSettings.validate(self)
         for peer in self.peers:
-            if not isinstance(peer, str) or urlsplit(peer).scheme not in ("http", "https"):
+            if urlsplit(peer).scheme not in ("http", "https"):
                 raise SettingsError("a peer is not an http(s) URL", field="peers")
         for name in ("anchor_seconds", "notice_fetch_seconds", "notice_chain_seconds"):
             if getattr(self, name) <= 0:
