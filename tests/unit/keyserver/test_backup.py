@@ -7,6 +7,7 @@ import io
 import os
 import tarfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_a_backup_is_one_moment_while_the_server_writes(folder: Path, store: Key
 
     def write() -> None:
         while not stop.is_set():
-            store.commit(decision([OK, OK, OK]))
+            store.commit(replace(decision([OK, OK, OK]), notices=1))
 
     writer = threading.Thread(target=write)
     writer.start()
@@ -198,7 +199,7 @@ def test_nothing_is_restored_over_what_is_there(folder: Path, store: KeyServerSt
 
 @pytest.mark.parametrize("member", ["../evil", "/tmp/evil", "extra", "link", "vault"])
 def test_an_archive_with_anything_else_in_it_restores_nothing(tmp_path: Path, key: Path, member: str) -> None:
-    """Whoever has the public half can make a file that opens: it must not write outside, nor restore what is no vault."""
+    """Whoever has the public half can make a file that opens: it must not write outside, nor restore nonsense."""
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         for name in (*files.FILES, *([] if member == "vault" else [member])):
