@@ -18,7 +18,7 @@ from consentum.flow.wire import Retraction
 
 
 def retract(domain: Domain, signer: Signer, message: Retract) -> Retraction:
-    """A signed word that a record of the custodian's is taken back, or superseded by a successor that every server holds
+    """A signed word that a record of the custodian's is taken back, or superseded by one that every server holds
     already. signer: the custodian, or its `deposit` delegate; signedAt: by the chain's clock. MalformedError for what
     no server would take."""
     return Retraction.parse(Retraction(message, signer.sign(typed.digest(domain, message))).to_json())
