@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from threading import RLock
 from typing import Any
 
@@ -58,7 +60,50 @@ class MemoryGatewayStore:
     def queued(self, limit: int) -> list[Relayed]:
         with self._lock:
             waiting = [message for message in self.relays.values() if message.state == "queued"]
-            standing = (r for r in known if not r.categories & ~categories and r.id not in self.hidden)
+            return sorted(waiting, key=lambda m: (m.kind == "Consent", self.attempts[m.id]))[:limit]
+
+    def failed(self, identity: bytes, at_most: int) -> None:
+        with self._lock:
+            self.attempts[identity] = self.attempts.get(identity, 0) + 1
+            if self.attempts[identity] >= at_most and self.relays[identity].state == "queued":
+                self.mark([identity], "refused")
+
+    def mark(self, ids: Sequence[bytes], state: str) -> None:
+        with self._lock:
+            for identity in ids:
+                if identity in self.relays:
+                    self.relays[identity] = replace(self.relays[identity], state=state)
+
+    def relayed(self, identity: bytes) -> Relayed:
+        return _found(self.relays, identity)
+
+    def add_deposit(self, deposit: PendingDeposit) -> PendingDeposit:
+        with self._lock:
+            return self.deposits.setdefault(deposit.records_root, copy.deepcopy(deposit))
+
+    def add_receipt(self, records_root: bytes, server: str, receipt: Mapping[str, Any]) -> PendingDeposit:
+        with self._lock:
+            known = _found(self.deposits, records_root)
+            grown = replace(known, receipts={**known.receipts, server: dict(receipt)})
+            if grown.acknowledged:
+                grown = replace(grown, requests=dict.fromkeys(grown.requests))
+            self.deposits[records_root] = grown
+            return grown
+
+    def drop_deposit(self, records_root: bytes) -> None:
+        with self._lock:
+            known = self.deposits.get(records_root)
+            if known is not None and not known.acknowledged:
+                del self.deposits[records_root]
+
+    def pending_deposits(self) -> list[PendingDeposit]:
+        with self._lock:
+            return [deposit for deposit in self.deposits.values() if not deposit.acknowledged]
+
+    def records(self, categories: int) -> list[Record]:
+        with self._lock:
+            known = [record for d in self.deposits.values() if d.acknowledged for record in d.records]
+        standing = (r for r in known if not r.categories & ~categories and r.id not in self.hidden)
         return sorted(standing, key=lambda record: record.id)
 
     def records_by_id(self, ids: Sequence[bytes]) -> dict[bytes, Record]:
