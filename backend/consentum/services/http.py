@@ -20,6 +20,7 @@ from consentum import errors
 from consentum.errors import ConsentumError, MalformedError, Reason
 from consentum.flow.login import LoginDesk, bearer
 from consentum.services import schemas
+from consentum.services.observe import add_metrics
 
 log = logging.getLogger("consentum")
 RECURSION_LIMIT = 1_000
@@ -156,6 +157,7 @@ def new_app(title: str, limit: int) -> FastAPI:
     for kind, handler in handlers:
         app.add_exception_handler(kind, handler)
     app.add_middleware(BodyLimit, limit=limit)
+    add_metrics(app)  # outermost: what is refused before it is routed counts too
     return app
 
 
