@@ -31,17 +31,21 @@ NOBODY_YET = {"UNAVAILABLE", "BEHIND_ANCHOR", "NOTICES_UNFETCHED", "CHAIN_UNAVAI
 
 @pytest.fixture(scope="module")
 def peers() -> Iterator[Stack]:
-    """The whole system, whose servers know each other. Server 2 puts notices on chain after a second, no other does."""
+    """The whole system, whose servers know each other and leave the chain to others."""
     with running() as stack:
         for server in stack.system.servers:
             others = tuple(other.endpoint for other in stack.system.servers if other is not server)
-            seconds = 1.0 if server.number == 2 else 3_600.0
-            settings = KeyServerSettings.load(server.folder)
-            replace(settings, peers=others, notice_chain_seconds=seconds).save(server.folder)
-            stack.system.stop(server.name)
-            stack.system.start_server(server)
+            changed(stack, server.number, peers=others, notice_chain_seconds=3_600.0)
         stack.system.wait_ready()
         yield stack
+
+
+def changed(stack: Stack, number: int, **settings: Any) -> None:
+    """A server with other settings, started again."""
+    server = stack.server(number)
+    stack.system.stop(server.name)
+    replace(KeyServerSettings.load(server.folder), **settings).save(server.folder)
+    stack.system.start_server(server)
 
 
 def command(*words: object) -> dict[str, Any]:
@@ -151,6 +155,7 @@ def test_a_server_restored_from_before_its_anchor_serves_nothing_but_takes_notic
 
 def test_a_server_puts_on_chain_what_nobody_did(peers: Stack) -> None:
     patient, system = peers.people.patients[9], peers.system
+    changed(peers, 2, notice_chain_seconds=1.0)
     message = Revoke(patient.address.lower(), b"\7" * 32)
     signature = patient.key.sign(typed.digest(system.deployment.user_domain, message))
     peers.server(1).peer().notice(Notice(message, signature).to_json())
