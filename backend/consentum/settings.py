@@ -89,7 +89,7 @@ class KeyServerSettings(ServiceSettings):
     """Below this balance of its account /ready warns."""
 
     def validate(self) -> None:
-        ServiceSettings.validate(self)
+        ServiceSettings.validate(self)  # super() knows no class with slots
         for peer in self.peers:
             if urlsplit(peer).scheme not in ("http", "https"):
                 raise SettingsError("a peer is not an http(s) URL", field="peers")

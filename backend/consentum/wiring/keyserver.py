@@ -39,6 +39,7 @@ DRAIN_FILE = "draining"
 # How often a peer that does not answer is tried again, and how often the chain is looked at for what it lacks.
 RETRY_SECONDS = 0.5
 MAX_RETRY_SECONDS = 5.0
+STOP_SECONDS = 5.0
 CHAIN_SECONDS = 1.0
 
 
@@ -119,8 +120,9 @@ class KeyServerProcess:
         self._stop.set()
         for listener in self.server.listeners:
             listener.set()
+        until = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
-            thread.join(timeout=5)
+            thread.join(timeout=max(0.0, until - time.monotonic()))
         self.store.close()
         self.lock.release()
 
@@ -149,10 +151,12 @@ class KeyServerProcess:
         def once() -> None:
             nonlocal announced
             self._journal()
-            announced = (not self._take_new_keys() and announced) or self._announce()
+            announced = announced or self._announce()
             if announced:
                 anchor.anchor(self.server, self.sender)
                 notice.judge_pending(self.server, self.server.fresh_view())
+            if self._take_new_keys():  # last: a damaged key file must not end the anchoring
+                announced = self._announce()
 
         while True:
             self._guarded(once)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, insert, or_, select, update
+from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, exists, insert, or_, select, update
 
 from consentum.adapters.store import tables
 from consentum.adapters.store.engine import reading, transaction
@@ -65,8 +65,8 @@ class NoticeShelf:
     def unsettled(self, until: int, limit: int) -> list[Arrival]:
         a, t, v, e = tables.arrivals, tables.notices, tables.vault, tables.enrolments
         known = or_(
-            t.c.subject.in_(select(v.c.subject)),
-            t.c.subject.in_(select(e.c.subject)),
+            exists(select(v.c.subject).where(v.c.subject == t.c.subject)),
+            exists(select(e.c.subject).where(e.c.subject == t.c.subject)),
         )
         query = (
             select(a.c.number, a.c.at, t)

@@ -49,7 +49,7 @@ enrolments = Table(
     "enrolments",
     metadata,
     Column("hash", LargeBinary(32), primary_key=True),
-    Column("subject", String(42), nullable=False),
+    Column("subject", String(42), nullable=False, index=True),
     Column("custodian", String(42), nullable=False),
 )
 
@@ -76,6 +76,7 @@ arrivals = Table(
     Column("at", BigInteger, nullable=False),
     Column("settled", Boolean, nullable=False),
     Column("attempts", Integer, nullable=False),
+    Index("arrivals_waiting", "settled", "at"),
     sqlite_autoincrement=True,
 )
 
