@@ -142,8 +142,9 @@ def test_pages_follow_each_other_to_the_end(
 
 
 def test_what_is_known_costs_no_question(world: World, given: Given, other: FakeKeyServer) -> None:
+    made = world.revocation(given.consent)
     for server in (world.server, other.server):
-        notice.accept(server, world.revocation(given.consent))
+        notice.accept(server, made)
     before = world.ledger.reads
     fetched(world, other, waiting(world, other))
     assert world.ledger.reads == before
