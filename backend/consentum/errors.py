@@ -51,6 +51,8 @@ class Reason(IntEnum):
     BUDGET = 72
     STORE_UNAVAILABLE = 73
     BEHIND_ANCHOR = 74
+    NOTICES_UNFETCHED = 75
+    DRAINING = 76
     # 128+: the client's side.
     TOO_FEW_SHARES = 128
     SHARE_INCONSISTENT = 129

@@ -36,6 +36,12 @@ class ServiceSettings:
     """Finality and freshness limits; by default the chain's own."""
     max_body_bytes: int = 16 * 1024 * 1024
     rpc_timeout_seconds: float = 10.0
+    tls_certificate: str | None = None
+    """Path of a PEM certificate chain to serve HTTPS with; null where a proxy in front does."""
+    tls_key: str | None = None
+    """Path of its private key."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."""
     unsafe_foreign_rpc: bool = False
     """Allows a chain node that is not on this host or a private network: it will see every opening."""
 
@@ -50,6 +56,9 @@ class ServiceSettings:
             )
         if not 0 < self.port < 65536:
             raise SettingsError("port is not a port", field="port")
+        _check_tls(self.tls_certificate, self.tls_key)
+        for proxy in self.trusted_proxies:
+            _check_network(proxy)
 
     def save(self, folder: Path) -> None:
         write_json(folder / "settings.json", asdict(self))
@@ -70,6 +79,23 @@ class KeyServerSettings(ServiceSettings):
     """How often a grown journal is anchored on chain."""
     daily_records_per_requester: int = 100_000
     """Velocity cap: releases of records to one requester in 24 h."""
+    peers: tuple[str, ...] = ()
+    """Endpoints of the other key servers, that notices are passed on to and fetched from; none of them is trusted."""
+    notice_fetch_seconds: float = 10.0
+    """How long a start waits for peers that give nothing new before it releases without them."""
+    notice_chain_seconds: float = 30.0
+    """How long a notice about a subject known here is left to others to put on chain."""
+    low_balance_wei: int = 10**16
+    """Below this balance of its account /ready warns."""
+
+    def validate(self) -> None:
+        ServiceSettings.validate(self)  # super() knows no class with slots
+        for peer in self.peers:
+            if urlsplit(peer).scheme not in ("http", "https"):
+                raise SettingsError("a peer is not an http(s) URL", field="peers")
+        for name in ("anchor_seconds", "notice_fetch_seconds", "notice_chain_seconds"):
+            if getattr(self, name) <= 0:
+                raise SettingsError(f"{name} is not above 0", field=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +166,21 @@ def _load(kind: type[T], folder: Path) -> T:
         return kind(**data)
     except TypeError as error:
         raise SettingsError(f"{path}: {error}") from None
+
+
+def _check_tls(certificate: str | None, key: str | None) -> None:
+    for name, path in (("tls_certificate", certificate), ("tls_key", key)):
+        if (path is None) != (certificate is None and key is None):
+            raise SettingsError("tls_certificate and tls_key go together", field=name)
+        if path is not None and not Path(path).is_file():
+            raise SettingsError("there is no such file", field=name)
+
+
+def _check_network(text: str) -> None:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        raise SettingsError("not an address or network", field="trusted_proxies") from None
 
 
 def _is_own(host: str) -> bool:

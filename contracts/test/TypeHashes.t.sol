@@ -19,6 +19,7 @@ contract TypeHashesTest is Test {
         _add("Freeze", Types.FREEZE_TYPEHASH);
         _add("Enrol", Types.ENROL_TYPEHASH);
         _add("Deposit", Types.DEPOSIT_TYPEHASH);
+        _add("Retract", Types.RETRACT_TYPEHASH);
         _add("Job", Types.JOB_TYPEHASH);
         _add("Release", Types.RELEASE_TYPEHASH);
         _add("Login", Types.LOGIN_TYPEHASH);

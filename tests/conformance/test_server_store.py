@@ -20,7 +20,6 @@ from consentum.errors import (
     CorruptError,
     OutdatedError,
     Reason,
-    RefusedError,
     ReplayedError,
 )
 from consentum.ports.server_store import Committed, Debit, Decision, NoticeRow, ReleaseKey, ServerStore, VaultRow
@@ -83,13 +82,12 @@ def debit(epsilon: int, limit: int = 1_000, job: bytes = b"\3" * 32) -> Debit:
     return Debit(job, b"\x0c" * 32, epsilon, limit)
 
 
-def refused(store: ServerStore, made: Decision, reason: Reason) -> None:
-    """It is, and nothing of it is written."""
-    size, root = store.journal_size(), store.root()
-    with pytest.raises(RefusedError) as caught:
-        store.commit(made)
-    assert caught.value.reason == reason
-    assert (store.journal_size(), store.root()) == (size, root)
+def reasons(store: ServerStore, made: Decision) -> list[int]:
+    """What became of each record; its leaf says the same, as to whether it was released."""
+    committed = store.commit(made)
+    written = [store.entry(leaf).reason == OK for leaf in committed.leaves]
+    assert written == [reason == OK for reason in committed.reasons]
+    return list(committed.reasons)
 
 
 # Vault
@@ -203,7 +201,7 @@ def test_a_judged_notice_keeps_the_signature_that_was_judged(store: ServerStore)
 
 def test_the_first_commit_adds_one_leaf_per_record(store: ServerStore) -> None:
     made = decision([OK, NO, OK])
-    assert store.commit(made) == Committed((0, 1, 2), 3, store.root(3))
+    assert store.commit(made) == Committed((0, 1, 2), 3, store.root(3), (OK, NO, OK))
     assert [store.entry(n) for n in range(3)] == list(made.entries)
 
 
@@ -211,7 +209,7 @@ def test_the_same_outcome_again_has_the_same_leaves(store: ServerStore) -> None:
     first = decision([OK, NO])
     store.commit(decision([OK]))
     store.commit(first)
-    assert store.commit(again(first, OK, Reason.REVOKED)) == Committed((1, 2), 3, store.root(3))
+    assert store.commit(again(first, OK, Reason.REVOKED)) == Committed((1, 2), 3, store.root(3), (OK, Reason.REVOKED))
 
 
 def test_another_outcome_adds_exactly_the_leaves_that_changed(store: ServerStore) -> None:
@@ -239,13 +237,13 @@ def test_another_runner_may_use_the_same_nonce(store: ServerStore) -> None:
 
 
 def test_the_cap_counts_granted_records_of_a_requester_in_a_day(store: ServerStore) -> None:
-    store.commit(decision([OK, NO, OK], cap=3))
-    refused(store, decision([OK, OK], cap=3), Reason.LIMIT)
-    store.commit(decision([OK, NO, NO], cap=3))
-    refused(store, decision([OK], cap=3), Reason.LIMIT)
+    assert reasons(store, decision([OK, NO, OK], cap=3)) == [OK, NO, OK]
+    assert reasons(store, decision([OK, NO, OK], cap=3)) == [OK, NO, Reason.LIMIT]
+    assert reasons(store, decision([OK, NO], cap=3)) == [Reason.LIMIT, NO]
     other = decision([OK, OK], cap=3)
-    store.commit(replace(other, key=replace(other.key, requester="0x" + "44" * 20)))
-    store.commit(decision([OK, OK, OK], at=NOW + DAY, cap=3))
+    made = replace(other, key=replace(other.key, requester="0x" + "44" * 20))
+    assert reasons(store, made) == [OK, OK]
+    assert reasons(store, decision([OK, OK, OK], at=NOW + DAY, cap=3)) == [OK, OK, OK]
 
 
 def test_a_page_at_the_cap_can_be_fetched_again(store: ServerStore) -> None:
@@ -257,25 +255,48 @@ def test_a_page_at_the_cap_can_be_fetched_again(store: ServerStore) -> None:
 def test_a_page_that_is_granted_only_when_retried_counts_for_the_cap(store: ServerStore) -> None:
     first = decision([NO, NO, NO], cap=2)
     store.commit(first)
-    refused(store, again(first, OK, OK, OK), Reason.LIMIT)
-    store.commit(again(first, OK, OK, NO))
-    refused(store, decision([OK], cap=2), Reason.LIMIT)
+    assert reasons(store, again(first, OK, OK, OK)) == [OK, OK, Reason.LIMIT]
+    assert reasons(store, decision([OK], cap=2)) == [Reason.LIMIT]
+
+
+def test_what_was_released_before_comes_first_when_the_cap_is_near(store: ServerStore) -> None:
+    first = decision([NO, OK, OK], cap=2)
+    store.commit(first)
+    assert reasons(store, again(first, OK, OK, OK)) == [Reason.LIMIT, OK, OK]
 
 
 def test_a_page_counts_for_the_cap_with_the_most_it_was_ever_granted(store: ServerStore) -> None:
     first = decision([OK, OK], cap=2)
     store.commit(first)
     store.commit(again(first, NO, NO))
-    refused(store, decision([OK], cap=2), Reason.LIMIT)
+    assert reasons(store, decision([OK], cap=2)) == [Reason.LIMIT]
 
 
 def test_a_consents_budget_is_spent_once_per_job(store: ServerStore) -> None:
-    for made in (decision([OK]), decision([OK]), decision([OK])):
-        store.commit(replace(made, debits=[debit(600), debit(600)]))
-    other = replace(decision([OK]), debits=[debit(401, job=b"\4" * 32)])
-    refused(store, other, Reason.BUDGET)
-    store.commit(replace(other, debits=[debit(400, job=b"\4" * 32)]))
-    refused(store, replace(decision([OK]), debits=[debit(1, job=b"\5" * 32)]), Reason.BUDGET)
+    for made in (decision([OK, OK]), decision([OK, OK]), decision([OK, OK])):
+        debits = [debit(600), replace(debit(600), position=1)]
+        assert reasons(store, replace(made, debits=debits)) == [OK, OK]
+    for epsilon, reason in ((401, Reason.BUDGET), (400, OK)):
+        made = replace(decision([OK]), debits=[debit(epsilon, job=b"\4" * 32)])
+        assert reasons(store, made) == [reason]
+    made = replace(decision([OK]), debits=[debit(1, job=b"\5" * 32)])
+    assert reasons(store, made) == [Reason.BUDGET]
+
+
+def test_one_spent_budget_keeps_no_other_record_back(store: ServerStore) -> None:
+    store.commit(replace(decision([OK]), debits=[debit(1_000)]))
+    other = Debit(b"\4" * 32, b"\x0d" * 32, 600, 1_000, position=1)
+    made = replace(decision([OK, OK, NO]), debits=[debit(1, job=b"\4" * 32), other])
+    assert reasons(store, made) == [Reason.BUDGET, OK, NO]
+    late = replace(decision([OK]), debits=[Debit(b"\5" * 32, b"\x0d" * 32, 401, 1_000)])
+    assert reasons(store, late) == [Reason.BUDGET]
+
+
+def test_what_is_over_the_cap_costs_no_budget(store: ServerStore) -> None:
+    made = replace(decision([OK, OK], cap=1), debits=[replace(debit(1_000), position=1)])
+    assert reasons(store, made) == [OK, Reason.LIMIT]
+    made = replace(decision([OK]), debits=[debit(1_000, job=b"\4" * 32)])
+    assert reasons(store, made) == [OK]
 
 
 def test_a_notice_that_came_or_went_since_makes_a_decision_outdated(store: ServerStore) -> None:
@@ -288,9 +309,10 @@ def test_a_notice_that_came_or_went_since_makes_a_decision_outdated(store: Serve
     assert store.commit(replace(made, notices=1)).size == 1
 
 
-def test_a_refused_commit_leaves_nothing_of_itself(store: ServerStore) -> None:
-    """Neither its nonce nor its debits: the same page can be asked again with less."""
-    made = replace(decision([OK, OK], cap=1), debits=[debit(1_000)])
-    refused(store, made, Reason.LIMIT)
-    store.commit(replace(made, entries=[entry(OK), entry(NO)], debits=[debit(1_000, job=b"\4" * 32)]))
-    assert store.journal_size() == 2
+def test_an_outdated_commit_leaves_nothing_of_itself(store: ServerStore) -> None:
+    """Neither its nonce nor its debits."""
+    made = replace(decision([OK, OK]), debits=[debit(1_000)], notices=1)
+    with pytest.raises(OutdatedError):
+        store.commit(made)
+    later = replace(decision([OK, OK], nonce=made.key.nonce), debits=[debit(1_000, job=b"\4" * 32)])
+    assert reasons(store, later) == [OK, OK]

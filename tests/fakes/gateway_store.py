@@ -24,6 +24,7 @@ class MemoryGatewayStore:
         self.relays: dict[bytes, Relayed] = {}
         self.attempts: dict[bytes, int] = {}
         self.deposits: dict[bytes, PendingDeposit] = {}
+        self.hidden: set[bytes] = set()
         self._lock = RLock()
 
     def add_opening(self, commitment: bytes, consent: Consent) -> None:
@@ -102,12 +103,13 @@ class MemoryGatewayStore:
     def records(self, categories: int) -> list[Record]:
         with self._lock:
             known = [record for d in self.deposits.values() if d.acknowledged for record in d.records]
-        return sorted((r for r in known if not r.categories & ~categories), key=lambda record: record.id)
+        standing = (r for r in known if not r.categories & ~categories and r.id not in self.hidden)
+        return sorted(standing, key=lambda record: record.id)
 
     def records_by_id(self, ids: Sequence[bytes]) -> dict[bytes, Record]:
         with self._lock:
             known = {record.id: record for d in self.deposits.values() for record in d.records}
-        return {identity: known[identity] for identity in ids if identity in known}
+        return {identity: known[identity] for identity in ids if identity in known and identity not in self.hidden}
 
 
 def _found(table: Mapping[bytes, Any], identity: bytes) -> Any:

@@ -16,9 +16,9 @@ from consentum.domain.cid import Cid
 from consentum.domain.journal import RECEIPT_CONTEXT
 from consentum.domain.parsing import as_bytes, hexed
 from consentum.errors import CorruptError, NotFoundError, UnavailableError
-from consentum.flow.keyserver import deposit, notice, release
+from consentum.flow.keyserver import deposit, notice, release, retract, spread
 from consentum.flow.keyserver.server import KeyServer
-from consentum.flow.wire import DepositRequest, Notice, ReleaseRequest
+from consentum.flow.wire import DepositRequest, Notice, ReleaseRequest, Retraction
 
 PATIENCE_SECONDS = 5.0
 
@@ -53,14 +53,14 @@ class FakeKeyServer:
 
     def about(self) -> Mapping[str, Any]:
         self._arrive("about")
-        server, epoch = self.server, max(self.server.sealing_keys)
+        server, (epoch, public) = self.server, self.server.sealing_key()
         return {
             "address": self.address,
             "chainId": server.domain.chain_id,
             "consentRegistry": server.domain.contract,
             "checkpointKey": hexed(server.checkpoint_key.public_key().public_bytes_raw()),
             "epoch": epoch,
-            "sealingKey": hexed(server.sealing_keys[epoch].public),
+            "sealingKey": hexed(public),
         }
 
     def deposit(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -70,6 +70,18 @@ class FakeKeyServer:
     def notice(self, notice_: Mapping[str, Any]) -> Mapping[str, Any]:
         self._arrive("notice")
         return _wired(notice.accept(self.server, Notice.parse(_wired(notice_))))
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{self.address}"
+
+    def notices(self, after: int) -> Mapping[str, Any]:
+        self._arrive("notices")
+        return _wired(spread.page(self.server, after))
+
+    def retract(self, retraction: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._arrive("retract")
+        return _wired(retract.retract(self.server, Retraction.parse(_wired(retraction))))
 
     def release(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         self._arrive("release")

@@ -19,7 +19,7 @@ from consentum.errors import (
     RefusedError,
     ReplayedError,
 )
-from consentum.ports.server_store import Committed, Debit, Decision, NoticeRow, VaultRow
+from consentum.ports.server_store import Arrival, Committed, Decision, NoticeRow, Tombstone, VaultRow
 
 DAY_SECONDS = 86_400
 Outcome = tuple[int, bool]  # leaf, allowed
@@ -32,6 +32,13 @@ class MemoryServerStore:
         self.deposits: set[bytes] = set()
         self.rows: dict[bytes, VaultRow] = {}
         self.kept: list[NoticeRow] = []
+        self.came: dict[tuple[str, str, bytes], tuple[int, int]] = {}
+        self.numbers = 0
+        self.settled: set[int] = set()
+        self.attempts: dict[int, int] = {}
+        self.passed: dict[str, int] = {}
+        self.enrolled: set[str] = set()
+        self.tombstones: dict[bytes, Tombstone] = {}
         self.pages: dict[bytes, list[Outcome]] = {}
         self.nonces: dict[tuple[str, bytes], bytes] = {}
         self.spent: dict[bytes, dict[bytes, int]] = {}
@@ -45,14 +52,36 @@ class MemoryServerStore:
     ) -> None:
         self.ping()
         with self._lock:
+            gone = self.tombstones.keys()
             if records_root in self.deposits:
-                if any(self.rows[row.record.id].share != row.share for row in rows):
+                left = [row for row in rows if row.record.id not in gone]
+                if any(self.rows[row.record.id].share != row.share for row in left):
                     raise ConflictError("this batch is known with other shares", field="sealed")
                 return
-            if any(row.record.id in self.rows for row in rows):
+            if any(row.record.id in self.rows or row.record.id in gone for row in rows):
                 raise ConflictError("a record of this batch is known from another", field="records")
             self.deposits.add(records_root)
             self.rows.update({row.record.id: row for row in rows})
+            self.enrolled |= {subject for subject, _ in enrolments.values()}
+
+    def retract(self, tombstone: Tombstone) -> Tombstone:
+        self.ping()
+        with self._lock:
+            known = self.tombstones.get(tombstone.record)
+            if known is not None and known.custodian == tombstone.custodian:
+                if known.successor != tombstone.successor:
+                    raise ConflictError("retracted already, in favour of another record", field="successor")
+                return known
+            self._of(tombstone.record, tombstone.custodian, "record")
+            if any(tombstone.successor):
+                self._of(tombstone.successor, tombstone.custodian, "successor")
+            del self.rows[tombstone.record]
+            self.tombstones[tombstone.record] = tombstone
+            return tombstone
+
+    def _of(self, record: bytes, custodian: str, field: str) -> None:
+        if record not in self.rows or self.rows[record].record.custodian != custodian:
+            raise NotFoundError("no such record", field=field)
 
     def has_deposit(self, records_root: bytes) -> bool:
         return records_root in self.deposits
@@ -68,15 +97,44 @@ class MemoryServerStore:
             raise CorruptError("a share in the vault does not open")
         return [self.rows[identity].share for identity in ids]
 
-    def add_notice(self, notice: NoticeRow) -> None:
+    def add_notice(self, notice: NoticeRow, at: int = 0) -> bool:
         """A notice is its message and its signature: a forged one must not stand in for the real one."""
         self.ping()
         with self._lock:
             same = [n for n in self.kept if _identity(n) == _identity(notice)]
             if not same:
                 self.kept.append(notice)
+                self.numbers += 1
+                self.came[_identity(notice)] = (self.numbers, at)
             elif notice.judged:
                 self.kept[self.kept.index(same[0])] = replace(same[0], judged=True)
+            return not same
+
+    def arrivals(self, after: int, limit: int) -> list[Arrival]:
+        self.ping()
+        found = [Arrival(*self.came.get(_identity(n), (0, 0)), n) for n in self.kept]
+        return sorted((a for a in found if a.number > after), key=lambda a: a.number)[:limit]
+
+    def unsettled(self, until: int, limit: int) -> list[Arrival]:
+        known = {row.record.subject for row in self.rows.values()} | self.enrolled
+        found = [a for a in self.arrivals(0, len(self.kept)) if a.notice.subject in known and a.notice.judged]
+        waiting = [a for a in found if a.number not in self.settled and a.at <= until]
+        return sorted(waiting, key=lambda a: (self.attempts.get(a.number, 0), a.number))[:limit]
+
+    def settle(self, numbers: Sequence[int]) -> None:
+        self.settled |= set(numbers)
+
+    def tried(self, numbers: Sequence[int], at_most: int) -> None:
+        for number in numbers:
+            self.attempts[number] = self.attempts.get(number, 0) + 1
+            if self.attempts[number] >= at_most:
+                self.settled.add(number)
+
+    def passed_on(self, peer: str) -> int:
+        return self.passed.get(peer, 0)
+
+    def pass_on(self, peer: str, number: int) -> None:
+        self.passed[peer] = number
 
     def notices(self, subjects: Sequence[str]) -> dict[str, list[NoticeRow]]:
         self.ping()
@@ -101,38 +159,53 @@ class MemoryServerStore:
             key, size = decision.key, len(self.journal)
             if self.nonces.get((key.runner, key.nonce), key.digest) != key.digest:
                 raise ReplayedError(field="nonce")
-            if sum(map(len, self.notices(sorted(decision.subjects)).values())) != decision.notices:
-                raise OutdatedError
+            self._nothing_came_between(decision)
             before = self.pages.get(key.digest, [])
-            allowed = [entry.reason == Reason.ALLOWED for entry in decision.entries]
+            entries = self._within_cap(decision, self._within_budget(decision), before)
+            allowed = [entry.reason == Reason.ALLOWED for entry in entries]
             stands = [i < len(before) and before[i][1] == allowed[i] for i in range(len(allowed))]
             fresh = [i for i, same in enumerate(stands) if not same]
             leaves = [before[i][0] if same else size + fresh.index(i) for i, same in enumerate(stands)]
-            self._within_budget(decision.debits)
-            self._within_cap(decision, sum(allowed))
             for debit in decision.debits:
-                self.spent.setdefault(debit.commitment, {})[debit.job] = debit.epsilon_milli
+                if allowed[debit.position]:
+                    self.spent.setdefault(debit.commitment, {})[debit.job] = debit.epsilon_milli
             self.nonces[key.runner, key.nonce] = key.digest
             self.pages[key.digest] = list(zip(leaves, allowed, strict=True))
-            self.journal += [decision.entries[i].to_bytes() for i in fresh]
-            return Committed(tuple(leaves), len(self.journal), self.root())
+            self.journal += [entries[i].to_bytes() for i in fresh]
+            reasons = tuple(entry.reason for entry in entries)
+            return Committed(tuple(leaves), len(self.journal), self.root(), reasons)
 
-    def _within_budget(self, debits: Sequence[Debit]) -> None:
-        for debit in debits:
+    def _nothing_came_between(self, decision: Decision) -> None:
+        wanted = [bytes.fromhex(e.record[2:]) for e in decision.entries if e.reason == Reason.ALLOWED]
+        if self.tombstones.keys() & set(wanted):
+            raise OutdatedError
+        if sum(map(len, self.notices(sorted(decision.subjects)).values())) != decision.notices:
+            raise OutdatedError
+
+    def _within_budget(self, decision: Decision) -> list[Entry]:
+        entries = list(decision.entries)
+        for debit in decision.debits:
             others = {job: spent for job, spent in self.spent.get(debit.commitment, {}).items() if job != debit.job}
             if sum(others.values()) + debit.epsilon_milli > debit.limit:
-                raise RefusedError(Reason.BUDGET)
+                entries[debit.position] = replace(entries[debit.position], reason=int(Reason.BUDGET))
+        return entries
 
-    def _within_cap(self, decision: Decision, granted: int) -> None:
-        """At most daily_cap records to a requester in a day; a page counts with the most it was ever granted."""
-        key, now = decision.key, decision.entries[0].decided_at
+    def _within_cap(self, decision: Decision, entries: list[Entry], before: list[Outcome]) -> list[Entry]:
+        """At most daily_cap records to a requester in a day; a page counts with the most it was ever granted, and what
+        it was granted before comes first."""
+        key, now = decision.key, entries[0].decided_at
         _, since, most = self.grants.get(key.digest, (key.requester, now, 0))
-        grown = (key.requester, since, max(most, granted))
-        recent = {**self.grants, key.digest: grown}.values()
-        total = sum(count for who, at, count in recent if who == key.requester and at > now - DAY_SECONDS)
-        if granted > most and total > decision.daily_cap:
-            raise RefusedError(Reason.LIMIT)
-        self.grants[key.digest] = grown
+        others = [grant for digest, grant in self.grants.items() if digest != key.digest]
+        spent = sum(count for who, at, count in others if who == key.requester and at > now - DAY_SECONDS)
+        room = max(most, decision.daily_cap - spent)
+        had = [i for i, (_, allowed) in enumerate(before) if allowed]
+        wanting = [i for i, entry in enumerate(entries) if entry.reason == Reason.ALLOWED]
+        first = [i for i in wanting if i in had] + [i for i in wanting if i not in had]
+        for position in first[max(room, 0) :]:
+            entries[position] = replace(entries[position], reason=int(Reason.LIMIT))
+        granted = len(first[: max(room, 0)])
+        self.grants[key.digest] = (key.requester, since, max(most, granted))
+        return entries
 
     def journal_size(self) -> int:
         return len(self.journal)

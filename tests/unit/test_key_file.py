@@ -15,7 +15,8 @@ from consentum.adapters.store.keyserver import KeyServerStore
 from consentum.crypto.signing import WalletKey
 from consentum.errors import KeyFileError, SettingsError
 from consentum.settings import KeyServerSettings
-from consentum.wiring.keyserver import KEY_FILE, VAULT_FILE, KeyFile, build, initialise
+from consentum.wiring.key_file import KeyFile
+from consentum.wiring.keyserver import KEY_FILE, VAULT_FILE, build, initialise
 from tests.fakes.ledger import fake_deployment
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`consentum keyserver`: init, serve, status, audit."""
+"""`consentum keyserver`: init, serve, status, audit; rotate, drain, backup-key, backup, restore."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from consentum.adapters.store.keyserver import KeyServerStore
+from consentum.cli.output import json_option, show
 from consentum.cli.services import common, folder_option, init_options, print_status
 from consentum.errors import CorruptError
 from consentum.settings import KeyServerSettings
@@ -21,11 +22,13 @@ def group() -> None:
 @group.command("init")
 @init_options
 @click.option("--anchor-seconds", type=float, default=30.0, show_default=True)
-def init(folder: Path, anchor_seconds: float, **options: object) -> None:
+@click.option("--peer", "peers", multiple=True, help="Endpoint of another key server, for notices; once per server.")
+def init(folder: Path, anchor_seconds: float, peers: tuple[str, ...], **options: object) -> None:
     """Create keys and settings in a folder; prints the server's address, which needs a little gas."""
     from consentum.wiring import keyserver  # noqa: PLC0415 - web3 takes a second to load; help should not
 
-    settings = KeyServerSettings(**common(**options), anchor_seconds=anchor_seconds)  # type: ignore[arg-type]
+    more = {"anchor_seconds": anchor_seconds, "peers": peers}
+    settings = KeyServerSettings(**common(**options), **more)  # type: ignore[arg-type]
     click.echo(keyserver.initialise(folder, settings))
 
 
@@ -52,10 +55,74 @@ def status(folder: Path) -> None:
 @folder_option
 def audit(folder: Path) -> None:
     """Recompute every leaf of the journal from disk; names the entries that were altered."""
-    from consentum.wiring.keyserver import KEY_FILE, VAULT_FILE, KeyFile  # noqa: PLC0415 - as above
+    from consentum.wiring.key_file import KeyFile  # noqa: PLC0415 - as above
+    from consentum.wiring.keyserver import KEY_FILE, VAULT_FILE  # noqa: PLC0415 - as above
 
     store = KeyServerStore(folder / VAULT_FILE, KeyFile.load(folder / KEY_FILE).master)
     altered = store.audit()
     if altered:
         raise CorruptError(f"altered entries: {', '.join(map(str, altered))}", field="journal")
     click.echo(f"{store.journal_size()} entries, root {store.root().hex()}")
+
+
+_file = click.Path(path_type=Path, dir_okay=False)
+
+
+@group.command("rotate")
+@folder_option
+@json_option
+def rotate(folder: Path, as_json: bool) -> None:
+    """Begin a new epoch: deposits are sealed to a new key from then on. A running server announces it by itself."""
+    from consentum.wiring import keyserver_care  # noqa: PLC0415 - as above
+
+    epoch = keyserver_care.rotate(folder)
+    show({"epoch": epoch}, [f"epoch {epoch}"], as_json)
+
+
+@group.command("drain")
+@folder_option
+@click.option("--end", is_flag=True, help="Take up everything again.")
+@json_option
+def drain(folder: Path, end: bool, as_json: bool) -> None:
+    """Take no new deposits and releases, until --end; notices are still taken."""
+    from consentum.wiring import keyserver_care  # noqa: PLC0415 - as above
+
+    keyserver_care.drain(folder, not end)
+    show({"draining": not end}, ["draining" if not end else "serving"], as_json)
+
+
+@group.command("backup-key")
+@click.option("--out", type=_file, required=True, help="Where the key goes that opens backups: keep it elsewhere.")
+@json_option
+def backup_key(out: Path, as_json: bool) -> None:
+    """Make the key pair of backups; the public half, OUT.pub, is what --recipient takes."""
+    from consentum.wiring import keyserver_care  # noqa: PLC0415 - as above
+
+    public = keyserver_care.make_backup_key(out)
+    show({"key": str(out), "recipient": str(public)}, [f"{public}: for --recipient", f"{out}: keep elsewhere"], as_json)
+
+
+@group.command("backup")
+@folder_option
+@click.option("--out", type=_file, required=True, help="The file to write; there must be none yet.")
+@click.option("--recipient", type=_file, required=True, help="Public half of the key that will open it.")
+@json_option
+def backup(folder: Path, out: Path, recipient: Path, as_json: bool) -> None:
+    """Write an encrypted copy of vault, keys and settings, also while the server serves."""
+    from consentum.wiring import keyserver_care  # noqa: PLC0415 - as above
+
+    keyserver_care.back_up(folder, out, recipient)
+    show({"file": str(out), "bytes": out.stat().st_size}, [f"{out}: {out.stat().st_size} bytes"], as_json)
+
+
+@group.command("restore")
+@click.argument("file", type=_file)
+@folder_option
+@click.option("--key", type=_file, required=True, help="The private half that backup-key wrote.")
+@json_option
+def restore(file: Path, folder: Path, key: Path, as_json: bool) -> None:
+    """Open a backup into a new folder. Stop the old server for ever first: never run two copies."""
+    from consentum.wiring import keyserver_care  # noqa: PLC0415 - as above
+
+    address, size = keyserver_care.restore(file, folder, key)
+    show({"address": address, "journal": size}, [f"{address}, {size} journal entries"], as_json)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,18 @@ def common(deployment: Path, port: int, endpoint: str | None, **others: Any) -> 
 
 def print_status(settings: ServiceSettings) -> None:
     """Asks /ready. ConsentumError with every reason why not, so that the exit code says it too."""
+    scheme, verify = "http", ssl.create_default_context()
+    if settings.tls_certificate is not None:
+        # Its own certificate is all that is believed here, whatever name it is for: this asks the process beside.
+        scheme, verify = "https", ssl.create_default_context(cafile=settings.tls_certificate)
+        verify.check_hostname = False
+    url, patience = f"{scheme}://{settings.host}:{settings.port}/ready", 2 * settings.rpc_timeout_seconds + 10
     try:
-        answer = httpx.get(
-            f"http://{settings.host}:{settings.port}/ready", timeout=2 * settings.rpc_timeout_seconds + 10
-        )
+        answer = httpx.get(url, timeout=patience, verify=verify, trust_env=False)
     except httpx.HTTPError:
         raise UnavailableError(f"nothing answers at {settings.host}:{settings.port}") from None
     if answer.status_code != 200:
         raise ConsentumError("not ready: " + json.dumps(answer.json().get("why", {})))
     click.echo("ready")
+    for part, warning in answer.json().get("warnings", {}).items():
+        click.echo(f"warning: {part}: {warning}", err=True)

@@ -81,6 +81,16 @@ class Deposit(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Retract(Message):
+    """A custodian takes a record of its own back; successor is the id of the record that supersedes it, or zeros."""
+
+    custodian: str
+    record: bytes
+    successor: bytes
+    signedAt: int  # noqa: N815 - as above
+
+
+@dataclass(frozen=True, slots=True)
 class Job(Message):
     """What a requester wants computed, where, and for which purpose."""
 
@@ -203,7 +213,7 @@ class AcceptForm(Message):
 MESSAGES: dict[str, type[Message]] = {
     cls.__name__: cls
     for cls in (
-        *(Consent, Revoke, RevokeAll, Freeze, Enrol, Deposit, Job, Release, Login),
+        *(Consent, Revoke, RevokeAll, Freeze, Enrol, Deposit, Retract, Job, Release, Login),
         *(AddDelegate, Terms, Propose, SetMember, Approve, Close, Accredit, AcceptForm),
     )
 }

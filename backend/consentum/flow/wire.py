@@ -15,7 +15,7 @@ from eth_utils.crypto import keccak
 
 from consentum.crypto import merkle, sealing, typed
 from consentum.domain.cid import Cid
-from consentum.domain.messages import Consent, Deposit, Enrol, Freeze, Job, Message, Release, Revoke, RevokeAll
+from consentum.domain.messages import Consent, Deposit, Enrol, Freeze, Job, Message, Release, Retract, Revoke, RevokeAll
 from consentum.domain.parsing import MAX_ITEMS, as_bytes, as_integer, as_list, as_object, as_signature, hexed
 from consentum.domain.records import Record
 from consentum.errors import MalformedError
@@ -166,6 +166,25 @@ def _record(data: object, deposit: Deposit) -> Record:
         deposit.committee,
         as_bytes(body["salt"], "salt", 32),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Retraction:
+    """A signed Retract."""
+
+    retract: Retract
+    signature: bytes
+
+    @classmethod
+    def parse(cls, data: object) -> Retraction:
+        body = as_object(data, "request", "retract", "signature")
+        retract = typed.from_json(Retract, body["retract"])
+        if retract.successor == retract.record:
+            raise MalformedError("a record does not supersede itself", field="successor")
+        return cls(retract, as_signature(body["signature"], "signature"))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"retract": typed.to_json(self.retract), "signature": hexed(self.signature)}
 
 
 _NOTICES: dict[str, type[Message]] = {"Revoke": Revoke, "RevokeAll": RevokeAll, "Freeze": Freeze}

@@ -22,9 +22,24 @@ class KeyServerPeer(Protocol):
 
     def deposit(self, request: Mapping[str, Any]) -> Mapping[str, Any]: ...
 
+    def retract(self, retraction: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
     def release(self, request: Mapping[str, Any]) -> Mapping[str, Any]: ...
 
     def notice(self, notice: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+
+class NoticePeer(Protocol):
+    """Another key server, as far as notices are passed on. Not trusted: a notice proves itself."""
+
+    @property
+    def endpoint(self) -> str: ...
+
+    def notice(self, notice: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+    def notices(self, after: int) -> Mapping[str, Any]:
+        """A page of what it holds, as it answers: {notices: [{number, kind, message, signature}]}."""
+        ...
 
 
 class Depository(Protocol):

@@ -38,6 +38,26 @@ class NoticeRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Arrival:
+    """A notice in the order of its coming: numbers only grow and none is given twice. at: UTC seconds."""
+
+    number: int
+    at: int
+    notice: NoticeRow
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """A record whose share is destroyed. successor: the id of the record that supersedes it, or 32 zero bytes."""
+
+    record: bytes
+    custodian: str
+    successor: bytes
+    signed_at: int
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseKey:
     """Who asks once: the release digest, and the (runner, nonce) that no other digest may use."""
 
@@ -50,12 +70,14 @@ class ReleaseKey:
 
 @dataclass(frozen=True, slots=True)
 class Debit:
-    """Privacy budget that a job takes from a consent, once however many records and retries: at most `limit` in all."""
+    """Privacy budget that a job takes from a consent, once however many records and retries: at most `limit` in all.
+    position: of the record in the page that it is taken for."""
 
     job: bytes
     commitment: bytes
     epsilon_milli: int
     limit: int
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +95,13 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """Where the page stands in the journal: leaf index per record, and the tree after it."""
+    """Where the page stands in the journal: leaf index per record, and the tree after it. reasons: what was written,
+    per record: the decision's, or BUDGET or LIMIT where that had run out."""
 
     leaves: tuple[int, ...]
     size: int
     root: bytes
+    reasons: tuple[int, ...]
 
 
 class ServerStore(Protocol):
@@ -86,8 +110,9 @@ class ServerStore(Protocol):
     def add_deposit(
         self, records_root: bytes, rows: Sequence[VaultRow], enrolments: Mapping[bytes, tuple[str, str]]
     ) -> None:
-        """Stores a batch with its shares. The same batch again is harmless and changes nothing; with other shares, or a
-        known record under another root, it is a ConflictError and nothing is stored."""
+        """Stores a batch with its shares. The same batch again is harmless and changes nothing, and brings no retracted
+        record back; with other shares, or a known or retracted record under another root, it is a ConflictError and
+        nothing is stored."""
         ...
 
     def has_deposit(self, records_root: bytes) -> bool: ...
@@ -100,9 +125,38 @@ class ServerStore(Protocol):
         """The shares in order, unwrapped. CorruptError for one that does not open."""
         ...
 
-    def add_notice(self, notice: NoticeRow) -> None:
-        """Keeps a notice for ever; again is harmless, and a judged one stays judged."""
+    def retract(self, tombstone: Tombstone) -> Tombstone:
+        """Destroys a record's share and the key it is wrapped with, and keeps the tombstone for ever. Again gives the
+        first tombstone. NotFoundError: this custodian has no such record here; field `successor`: nor such a successor.
+        ConflictError: retracted in favour of another record."""
         ...
+
+    def add_notice(self, notice: NoticeRow, at: int = 0) -> bool:
+        """Keeps a notice for ever, as come at `at`; whether it was new. Again is harmless; judged, it stays so."""
+        ...
+
+    def arrivals(self, after: int, limit: int) -> list[Arrival]:
+        """The notices in the order of their coming, from the first whose number is above `after`."""
+        ...
+
+    def unsettled(self, until: int, limit: int) -> list[Arrival]:
+        """Judged notices that came until then, about a subject of this server's vault or enrolments, that nobody has
+        said to be on chain yet; those tried least first."""
+        ...
+
+    def settle(self, numbers: Sequence[int]) -> None:
+        """Notes that these need no more to be put on chain."""
+        ...
+
+    def tried(self, numbers: Sequence[int], at_most: int) -> None:
+        """Counts a vain attempt to put each on chain; after `at_most` it is settled."""
+        ...
+
+    def passed_on(self, peer: str) -> int:
+        """The number of the last notice that this peer was given; 0 for none."""
+        ...
+
+    def pass_on(self, peer: str, number: int) -> None: ...
 
     def notices(self, subjects: Sequence[str]) -> dict[str, list[NoticeRow]]:
         """The notices of each subject that has any."""
@@ -116,9 +170,10 @@ class ServerStore(Protocol):
 
     def commit(self, decision: Decision) -> Committed:
         """R5. First time: one leaf per entry. Again under the same key: the same leaves, and a further leaf for each
-        record whose outcome changed. ReplayedError: the nonce belongs to another digest. RefusedError: LIMIT over the
-        velocity cap, BUDGET over a consent's epsilon. OutdatedError: a notice about one of the subjects came or went
-        since. On any error nothing is written."""
+        record whose outcome changed. A record over its consent's epsilon is written as BUDGET, one over the velocity
+        cap as LIMIT, the others as decided. ReplayedError: the nonce belongs to another digest. OutdatedError: a notice
+        about one of the subjects came or went since, or one of the records was retracted. On any error nothing is
+        written."""
         ...
 
     def journal_size(self) -> int: ...

@@ -20,6 +20,7 @@ from consentum import errors
 from consentum.errors import ConsentumError, MalformedError, Reason
 from consentum.flow.login import LoginDesk, bearer
 from consentum.services import schemas
+from consentum.services.observe import add_metrics
 
 log = logging.getLogger("consentum")
 RECURSION_LIMIT = 1_000
@@ -156,6 +157,7 @@ def new_app(title: str, limit: int) -> FastAPI:
     for kind, handler in handlers:
         app.add_exception_handler(kind, handler)
     app.add_middleware(BodyLimit, limit=limit)
+    add_metrics(app)  # outermost: what is refused before it is routed counts too
     return app
 
 
@@ -187,8 +189,9 @@ SignedIn = Annotated[str, Depends(_who)]
 """A parameter: the address of whoever signed in at this application's desk."""
 
 
-def health_routes(why_not: Callable[[], dict[str, str]]) -> APIRouter:
-    """/live: the process answers. /ready: it would do its work now; else every reason why not, by part."""
+def health_routes(why_not: Callable[[], dict[str, str]], warnings: Callable[[], dict[str, str]] = dict) -> APIRouter:
+    """/live: the process answers. /ready: it would do its work now; else every reason why not, by part. warnings: what
+    needs its operator's eye and does not make it unready."""
     router = APIRouter(tags=["health"])
 
     @router.get("/live")
@@ -197,9 +200,10 @@ def health_routes(why_not: Callable[[], dict[str, str]]) -> APIRouter:
 
     @router.get("/ready", response_model=None)
     def ready() -> dict[str, Any] | JSONResponse:
-        reasons = why_not()
+        reasons, found = why_not(), warnings()
+        more = {"warnings": found} if found else {}
         if reasons:
-            return JSONResponse({"status": "not ready", "why": reasons}, 503)
-        return {"status": "ready"}
+            return JSONResponse({"status": "not ready", "why": reasons, **more}, 503)
+        return {"status": "ready", **more}
 
     return router

@@ -81,6 +81,7 @@ DEPOSIT = exactly(
     epoch={"type": "integer", "minimum": 1},
     sealed=HEX,
 )
+RETRACTION = exactly(retract=message("Retract"), signature=HEX)
 NOTICE = exactly(
     kind={"enum": ["Revoke", "RevokeAll", "Freeze"]},
     message={"anyOf": [message(kind) for kind in ("Revoke", "RevokeAll", "Freeze")]},

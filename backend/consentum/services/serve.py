@@ -1,34 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs an application under uvicorn, quietly: access logs would hold addresses of subjects."""
+"""Runs an application under uvicorn, without its access log, which would hold addresses of subjects."""
 
 from __future__ import annotations
-
-import logging
 
 import uvicorn
 from fastapi import FastAPI
 
+from consentum.services import logs
 from consentum.settings import ServiceSettings
 
-
-def _without_trace(record: logging.LogRecord) -> bool:
-    """A traceback's last line is the error's message, which may hold what the caller sent."""
-    if record.exc_info:
-        kind = record.exc_info[0]
-        record.msg, record.args = "unexpected %s", (kind.__name__ if kind else "error",)
-        record.exc_info = record.exc_text = None
-    return True
+DRAIN_SECONDS = 30
 
 
 def serve(app: FastAPI, settings: ServiceSettings) -> None:
-    """Serves until SIGTERM or SIGINT, then finishes what it is answering."""
-    logging.getLogger("uvicorn.error").addFilter(_without_trace)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    """Serves until SIGTERM or SIGINT; then takes no new connection, finishes what it is answering, and stops."""
+    logs.begin()
     uvicorn.run(
         app,
         host=settings.host,
         port=settings.port,
         access_log=False,
-        log_level="warning",
-        timeout_graceful_shutdown=10,
+        log_config=None,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
     )

@@ -21,6 +21,7 @@ from consentum.adapters.peers.http import HttpClient, HttpKeyServer
 from consentum.adapters.store.engine import FolderLock, read_private, write_private
 from consentum.adapters.store.enrolments import EnrolmentBook
 from consentum.adapters.store.gateway import GatewayDatabase
+from consentum.adapters.store.retractions import RetractionBook
 from consentum.adapters.store.sealed import SealedFile
 from consentum.crypto.signing import WalletKey
 from consentum.crypto.typed import address_bytes
@@ -29,6 +30,7 @@ from consentum.errors import ConsentumError, KeyFileError
 from consentum.flow.gateway.forward import retry_deposits
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.gateway.relay import relay_once
+from consentum.flow.gateway.retract import retry_retractions
 from consentum.flow.login import LoginDesk
 from consentum.ports.content import ContentStore
 from consentum.ports.peers import KeyServerPeer
@@ -83,6 +85,7 @@ class GatewayProcess:
 
     def start(self) -> None:
         jobs: list[tuple[Callable[[], object], float]] = [(lambda: retry_deposits(self.gateway), RETRY_SECONDS)]
+        jobs.append((lambda: retry_retractions(self.gateway), RETRY_SECONDS))
         if self.settings.relay:
             batch = self.settings.relay_batch
             jobs.append((lambda: relay_once(self.gateway, batch), self.settings.relay_wait_seconds))
@@ -140,6 +143,7 @@ def build(folder: Path) -> GatewayProcess:
         ledger=ledger,
         store=GatewayDatabase(file),
         enrolments=EnrolmentBook(file),
+        retractions=RetractionBook(file),
         sender=ChainSender(rpc, deployment, account),
         peers=KeyServers(settings.key_servers),
         pseudonym_key=key,

@@ -14,6 +14,8 @@ bytes32 constant FREEZE_TYPEHASH = keccak256("Freeze(address subject,uint48 unti
 bytes32 constant ENROL_TYPEHASH = keccak256("Enrol(address subject,address custodian,bytes32 patientRef)");
 bytes32 constant DEPOSIT_TYPEHASH =
     keccak256("Deposit(address custodian,bytes32 committee,bytes32 recordsRoot,uint32 count,uint48 signedAt)");
+bytes32 constant RETRACT_TYPEHASH =
+    keccak256("Retract(address custodian,bytes32 record,bytes32 successor,uint48 signedAt)");
 bytes32 constant JOB_TYPEHASH = keccak256(
     "Job(address requester,address runner,bytes32 study,bytes32 code,uint64 purpose,uint8 access,uint32 epsilonMilli,uint48 deadline,bytes32 salt)"
 );

@@ -19,6 +19,7 @@ from consentum.services.gateway.app import create_app
 from tests.fakes.content import MemoryContentStore
 from tests.fakes.enrolments import MemoryEnrolments
 from tests.fakes.gateway_store import MemoryGatewayStore
+from tests.fakes.retractions import MemoryRetractions
 from tests.unit.client.world import DOMAIN, NOW, POLICY, World, make_world
 from tests.unit.gateway.sender import MiningSender
 
@@ -38,11 +39,13 @@ def sender(world: World) -> MiningSender:
 
 @pytest.fixture
 def gateway(world: World, sender: MiningSender) -> Gateway:
+    store = MemoryGatewayStore()
     return Gateway(
         domain=DOMAIN,
         ledger=world.ledger,
-        store=MemoryGatewayStore(),
+        store=store,
         enrolments=MemoryEnrolments(),
+        retractions=MemoryRetractions(store),
         sender=sender,
         peers=lambda: world.peers,
         pseudonym_key=b"\x99" * 32,

@@ -13,6 +13,7 @@ from consentum.errors import (
     RevertedError,
     UnavailableError,
 )
+from consentum.flow import batches
 from consentum.flow.gateway import relay
 from consentum.flow.gateway.gateway import Gateway
 from consentum.ports.chain import Roles
@@ -68,7 +69,7 @@ def test_batches_hold_no_more_than_was_asked_and_stay_under_the_gas_of_a_block(
     flood(gateway, world, 25)
     relay.relay_once(gateway, 10)
     assert [len(call.args[0]) for call in sender.sent] == [10, 10, 5]
-    assert all(call.gas is not None and call.gas <= relay.MAX_BATCH_GAS for call in sender.sent)
+    assert all(call.gas is not None and call.gas <= batches.MAX_BATCH_GAS for call in sender.sent)
 
 
 @pytest.mark.parametrize("kind", [1, 2])
@@ -81,7 +82,7 @@ def test_signatures_that_cost_more_go_in_smaller_batches(
         gateway.store.enqueue(message)
     relay.relay_once(gateway, 100)
     assert sum(len(call.args[0]) for call in sender.sent) == 100
-    assert all(call.gas is not None and call.gas <= relay.MAX_BATCH_GAS for call in sender.sent)
+    assert all(call.gas is not None and call.gas <= batches.MAX_BATCH_GAS for call in sender.sent)
     assert max(len(call.args[0]) for call in sender.sent) == 39
 
 

@@ -22,6 +22,7 @@ from consentum.flow.gateway.gateway import Gateway
 from consentum.jobs.work import JobState, work
 from tests.fakes.enrolments import MemoryEnrolments
 from tests.fakes.gateway_store import MemoryGatewayStore
+from tests.fakes.retractions import MemoryRetractions
 from tests.unit.client.world import COMMITTEE, DOMAIN, NOW, World, make_world
 
 CODE = b"def main(data):\n    rows = list(data)\n    return {'out': [[r.pseudonym, r.json()['n']] for r in rows]}\n"
@@ -40,7 +41,7 @@ class Process:
         self.store = MemoryGatewayStore()
         peers: Any = world.peers
         parts: dict[str, Any] = {"ledger": world.ledger, "store": self.store, "enrolments": MemoryEnrolments()}
-        parts |= {"sender": None, "peers": lambda: peers}
+        parts |= {"sender": None, "retractions": MemoryRetractions(self.store), "peers": lambda: peers}
         self._gateway = Gateway(domain=DOMAIN, pseudonym_key=b"\x99" * 32, clock=lambda: float(NOW), **parts)
 
     def gateway(self) -> Any:

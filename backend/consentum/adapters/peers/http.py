@@ -121,11 +121,31 @@ class HttpKeyServer:
     def deposit(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         return dict(self._client.post("/v1/deposits", request))
 
+    def retract(self, retraction: Mapping[str, Any]) -> Mapping[str, Any]:
+        return dict(self._client.post("/v1/retractions", retraction))
+
     def release(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         return dict(self._client.post("/v1/releases", request))
 
     def notice(self, notice: Mapping[str, Any]) -> Mapping[str, Any]:
         return dict(self._client.post("/v1/notices", notice))
+
+
+class HttpNoticePeer:
+    """Another key server's notices. timeout in seconds, for each request."""
+
+    def __init__(self, endpoint: str, timeout: float = 10.0) -> None:
+        self._client = HttpClient(endpoint, timeout)
+
+    @property
+    def endpoint(self) -> str:
+        return self._client.base
+
+    def notice(self, notice: Mapping[str, Any]) -> Mapping[str, Any]:
+        return dict(self._client.post("/v1/notices", notice))
+
+    def notices(self, after: int) -> Mapping[str, Any]:
+        return dict(self._client.get("/v1/notices", after=after))
 
 
 class ForwardedKeyServer(HttpKeyServer):

@@ -66,6 +66,15 @@ def reading(engine: Engine) -> Iterator[Connection]:
         yield connection
 
 
+def empty_log(engine: Engine) -> None:
+    """Brings SQLite's write-ahead log home and empties it: until then it holds the pages that were written over. A
+    reader in the middle of something keeps it until the next time, or until the file is closed."""
+    with storage_errors(), engine.connect().execution_options(consentum_reads=True) as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None
+        driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
 class FolderLock:
     """Held by the one process that serves a folder: two would each believe their own copy of the journal."""
 
@@ -106,8 +115,22 @@ def write_private(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def replace_private(path: Path, content: bytes) -> None:
+    """Puts a key file of mode 0600 in the place of one, durably: after a power loss it is the old or the new one."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)
+    write_private(fresh, content)
+    fresh.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Names are in the folder; without this a new file may be gone after a power loss."""
+    folder = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the name is in the folder; without it the file may be gone after a power loss
+        os.fsync(folder)
     finally:
         os.close(folder)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, String, bindparam, delete, insert, select, update
 
 from consentum.adapters.store.engine import reading, transaction
+from consentum.adapters.store.retractions import retractions
 from consentum.adapters.store.sealed import SealedFile, parts, sealed_table
 from consentum.crypto import typed
 from consentum.domain.cid import Cid
@@ -34,6 +35,8 @@ records = sealed_table(
     Column("categories", BigInteger, nullable=False),
     Column("acknowledged", Boolean, nullable=False),
 )
+# What its custodian took back is listed no more, whatever else is known of it.
+_STANDING = records.c.id.not_in(select(retractions.c.id))
 
 
 class GatewayDatabase:
@@ -185,7 +188,7 @@ class GatewayDatabase:
         outside = ~categories & ((1 << 63) - 1)
         query = (
             select(records)
-            .where(records.c.acknowledged.is_(True), records.c.categories.op("&")(outside) == 0)
+            .where(records.c.acknowledged.is_(True), records.c.categories.op("&")(outside) == 0, _STANDING)
             .order_by(records.c.id)
         )
         with reading(self._engine) as connection:
@@ -196,7 +199,7 @@ class GatewayDatabase:
         return found
 
     def records_by_id(self, ids: Sequence[bytes]) -> dict[bytes, Record]:
-        query = select(records).where(records.c.id.in_(bindparam("ids", expanding=True)))
+        query = select(records).where(records.c.id.in_(bindparam("ids", expanding=True)), _STANDING)
         with reading(self._engine) as connection:
             rows = [row for part in parts(list(ids)) for row in connection.execute(query, {"ids": part})]
         return {row.id: _record(self._file.open(row.id, row.box)) for row in rows}

@@ -49,7 +49,7 @@ enrolments = Table(
     "enrolments",
     metadata,
     Column("hash", LargeBinary(32), primary_key=True),
-    Column("subject", String(42), nullable=False),
+    Column("subject", String(42), nullable=False, index=True),
     Column("custodian", String(42), nullable=False),
 )
 
@@ -64,6 +64,32 @@ notices = Table(
     Column("message", String, nullable=False),
     Column("signature", LargeBinary, nullable=False),
     Column("judged", Boolean, nullable=False),
+)
+
+# In the order of their coming. AUTOINCREMENT: a number is never given twice, or a peer that has read so far would miss
+# what took the place of a dropped one.
+arrivals = Table(
+    "arrivals",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("notice", LargeBinary(32), nullable=False, unique=True),
+    Column("at", BigInteger, nullable=False),
+    Column("settled", Boolean, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Index("arrivals_waiting", "settled", "at"),
+    sqlite_autoincrement=True,
+)
+
+passed = Table("passed", metadata, Column("peer", String, primary_key=True), Column("number", Integer, nullable=False))
+
+tombstones = Table(
+    "tombstones",
+    metadata,
+    Column("record", LargeBinary(32), primary_key=True),
+    Column("custodian", String(42), nullable=False),
+    Column("successor", LargeBinary(32), nullable=False),
+    Column("signed_at", BigInteger, nullable=False),
+    Column("signature", LargeBinary, nullable=False),
 )
 
 releases = Table(

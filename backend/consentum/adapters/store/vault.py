@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
-from sqlalchemy import BindParameter, Connection, bindparam, select
+from sqlalchemy import BindParameter, Connection, bindparam, delete, insert, select
 
 from consentum.adapters.store import tables
 from consentum.domain.cid import Cid
 from consentum.domain.records import Record
-from consentum.errors import CorruptError
-from consentum.ports.server_store import VaultRow
+from consentum.errors import ConflictError, CorruptError, NotFoundError
+from consentum.ports.server_store import Tombstone, VaultRow
 
 # A wrapping key seals exactly one share, so the nonce may be fixed.
 _NONCE = bytes(12)
@@ -80,3 +80,30 @@ def open_shares(connection: Connection, master: bytes, ids: Sequence[bytes]) -> 
         ]
     except (KeyError, InvalidTag, InvalidUnwrap):
         raise CorruptError("a share in the vault does not open") from None
+
+
+def retracted(connection: Connection, ids: Sequence[bytes]) -> set[bytes]:
+    """Which of the ids were retracted here."""
+    wanted: BindParameter[bytes] = bindparam("ids", expanding=True)
+    query = select(tables.tombstones.c.record).where(tables.tombstones.c.record.in_(wanted))
+    return {row.record for row in connection.execute(query, {"ids": list(ids)})}
+
+
+def bury(connection: Connection, made: Tombstone) -> Tombstone:
+    """Deletes a record's row, share and wrapped key (secure_delete overwrites them), and keeps the tombstone."""
+    t, v = tables.tombstones, tables.vault
+    known = connection.execute(select(t).where(t.c.record == made.record)).first()
+    if known is not None and known.custodian == made.custodian:
+        if known.successor != made.successor:
+            raise ConflictError("retracted already, in favour of another record", field="successor")
+        return Tombstone(**{name: getattr(known, name) for name in Tombstone.__slots__})
+    mine = (v.c.record == made.record, v.c.custodian == made.custodian)
+    if connection.execute(select(v.c.record).where(*mine)).first() is None:
+        raise NotFoundError("no such record", field="record")
+    other = (v.c.record == made.successor, v.c.custodian == made.custodian)
+    if any(made.successor) and connection.execute(select(v.c.record).where(*other)).first() is None:
+        raise NotFoundError("no such record", field="successor")
+    connection.execute(delete(tables.wrapping).where(tables.wrapping.c.record == made.record))
+    connection.execute(delete(v).where(*mine))
+    connection.execute(insert(t), {name: getattr(made, name) for name in Tombstone.__slots__})
+    return made

@@ -15,6 +15,7 @@ from consentum.ports.chain import Ledger
 from consentum.ports.enrolments import Enrolments
 from consentum.ports.gateway_store import GatewayStore
 from consentum.ports.peers import KeyServerPeer
+from consentum.ports.retractions import Retractions
 from consentum.ports.transactions import Sender
 
 CACHED_PAGES = 64
@@ -28,6 +29,7 @@ class Gateway:
     ledger: Ledger
     store: GatewayStore
     enrolments: Enrolments
+    retractions: Retractions
     sender: Sender
     peers: Callable[[], Sequence[KeyServerPeer]]
     pseudonym_key: bytes

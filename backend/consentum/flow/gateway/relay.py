@@ -17,20 +17,13 @@ from consentum.crypto import typed
 from consentum.domain.messages import Consent, Freeze, Revoke, RevokeAll
 from consentum.domain.parsing import as_object, as_signature, hexed
 from consentum.errors import ConsentumError, RefusedError, RevertedError, SignatureRefused, UnavailableError
+from consentum.flow import batches
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.wire import Notice
 from consentum.ports.chain import Claim, Roles
 from consentum.ports.gateway_store import Relayed
-from consentum.ports.transactions import Call
 
 log = logging.getLogger("consentum.gateway")
-_FUNCTIONS = {"Consent": "grantBatch", "Revoke": "revokeBatch"}
-MAX_ATTEMPTS = 4
-BATCH_GAS = 100_000
-# EIP-7825 caps a transaction at 2^24.
-MAX_BATCH_GAS = 16_000_000
-# By kind of signature: ECDSA; passkey, in Solidity where there is no precompile; ERC-1271, whose cap is 250,000.
-_ITEM_GAS = {0: 70_000, 1: 400_000, 2: 400_000}
 
 
 def grant(gateway: Gateway, data: object) -> dict[str, Any]:
@@ -103,51 +96,26 @@ def relay_once(gateway: Gateway, batch: int) -> None:
     queued = gateway.store.queued(batch * 10)
     for kind in ("Freeze", "RevokeAll", "Revoke", "Consent"):
         messages = [message for message in queued if message.kind == kind]
-        for part in _parts(messages, batch if kind in _FUNCTIONS else 1):
+        for part in batches.parts(messages, batch):
             _send(gateway, kind, part)
-
-
-def _parts(messages: Sequence[Relayed], batch: int) -> list[list[Relayed]]:
-    """Batches that fit into a block, whatever each signature costs."""
-    parts: list[list[Relayed]] = []
-    for message in messages:
-        if not parts or len(parts[-1]) == batch or _gas([*parts[-1], message]) > MAX_BATCH_GAS:
-            parts.append([])
-        parts[-1].append(message)
-    return parts
-
-
-def _gas(messages: Sequence[Relayed]) -> int:
-    """Allowed per item, not estimated: with too little gas a passkey cannot be verified, so its item would be refused
-    while the transaction succeeds, and an estimate finds exactly that limit."""
-    return BATCH_GAS + sum(_ITEM_GAS.get(message.signature[0], 0) for message in messages)
 
 
 def _send(gateway: Gateway, kind: str, messages: Sequence[Relayed]) -> None:
     """Whatever the node says, what it did not send stays queued. The contract's own no ends a message; one that costs
     transactions and never takes (an ERC-1271 wallet may change its mind) ends after some, and delays no other."""
     try:
-        gateway.sender.send([_call(kind, messages)])
+        gateway.sender.send([batches.call(messages)])
     except RevertedError:
         for message in messages:
-            gateway.store.failed(message.id, 1 if kind not in _FUNCTIONS else MAX_ATTEMPTS)
+            gateway.store.failed(message.id, 1 if kind not in batches.BATCHED else batches.MAX_ATTEMPTS)
     else:
         _note(gateway, kind, messages)
-
-
-def _call(kind: str, messages: Sequence[Relayed]) -> Call:
-    if kind in _FUNCTIONS:
-        items = [(m.subject, bytes.fromhex(m.value[2:]), m.signature) for m in messages]
-        return Call("ConsentRegistry", _FUNCTIONS[kind], (items,), _gas(messages))
-    [message] = messages
-    function = "revokeAll" if kind == "RevokeAll" else "freeze"
-    return Call("ConsentRegistry", function, (message.subject, int(message.value), message.signature))
 
 
 def _note(gateway: Gateway, kind: str, messages: Sequence[Relayed]) -> None:
     """A batch skips items it refuses, so what counts is what the registry now holds. What it does not hold and its
     signer may still say is tried again; the rest was signed by somebody who meanwhile may not."""
-    if kind not in _FUNCTIONS:
+    if kind not in batches.BATCHED:
         gateway.store.mark([m.id for m in messages], "mined")
         return
     block = gateway.ledger.view().latest
@@ -162,7 +130,7 @@ def _note(gateway: Gateway, kind: str, messages: Sequence[Relayed]) -> None:
     gateway.store.mark([m.id for m, v in zip(missing, valid, strict=True) if not v], "refused")
     for message, still in zip(missing, valid, strict=True):
         if still:
-            gateway.store.failed(message.id, MAX_ATTEMPTS)
+            gateway.store.failed(message.id, batches.MAX_ATTEMPTS)
 
 
 def _hash(message: Relayed) -> bytes:

@@ -24,9 +24,11 @@ SHARE_BYTES = 32
 def accept(server: KeyServer, request: DepositRequest) -> dict[str, Any]:
     """Stores a batch and answers with a signed receipt; the same batch again gives a receipt again.
 
+    RefusedError: BEHIND_ANCHOR or DRAINING, come back.
     MalformedError, SignatureRefused (deposit or an enrolment), CorruptError (shares sealed to another key or context),
     ConflictError (a record known from another batch), RefusedError (the chain cannot be asked). Nothing is stored then.
     """
+    server.require_serving()
     deposit = request.deposit
     if not -MAX_AGE_SECONDS < deposit.signedAt - server.now() < MAX_AHEAD_SECONDS:
         raise MalformedError("signed more than a week ago or an hour ahead", field="signedAt")

@@ -24,32 +24,49 @@ MAX_UNJUDGED = 1_000
 
 
 def accept(server: KeyServer, notice: Notice) -> dict[str, Any]:
-    """Keeps a notice for ever and answers with a signed receipt.
+    """Keeps a notice for ever and answers with a signed receipt, whatever state this server is in: keeping one is
+    harmless, refusing one is not.
 
     Valid if its signer is entitled at the finalized or at the latest block. If no node can say so now, it is kept and
     blocks until one can. SignatureRefused: nobody entitled signed it. MalformedError: further ahead than allowed.
     """
     _not_too_far(server, notice)
-    try:
-        [judged] = _entitled(server, [notice], server.fresh_view())
-        if not judged:
-            raise SignatureRefused(field="signature")
-    except (RefusedError, UnavailableError):
-        judged = False
-        if len(server.store.unjudged()) >= MAX_UNJUDGED:
-            raise RefusedError(Reason.LIMIT, "too many notices wait to be judged") from None
-    server.store.add_notice(_row(notice, judged))
+    judged = _judge(server, notice)
+    if server.store.add_notice(_row(notice, judged), server.now()):
+        for listener in server.listeners:  # only what was new is passed on: so it ends
+            listener.set()
     receipt = {"v": 1, "server": server.address.lower(), "notice": hexed(_digest(server, notice)), "judged": judged}
     return {"receipt": receipt, "signature": hexed(server.sign(NOTICE_CONTEXT, receipt))}
+
+
+def _judge(server: KeyServer, notice: Notice) -> bool:
+    """Whether it is known to be signed by somebody entitled; False while no node can say."""
+    try:
+        [judged] = _entitled(server, [notice], server.fresh_view())
+    except (RefusedError, UnavailableError):
+        if len(server.store.unjudged()) >= MAX_UNJUDGED:
+            raise RefusedError(Reason.LIMIT, "too many notices wait to be judged") from None
+        return False
+    if not judged:
+        raise SignatureRefused(field="signature")
+    return True
+
+
+def is_known(server: KeyServer, notice: Notice) -> bool:
+    """Whether this very notice, with this signature, is held and judged: then nobody need be asked about it again."""
+    held = server.store.notices([notice.message.subject]).get(notice.message.subject.lower(), [])
+    return _row(notice, True) in held
+
+
+def read(row: NoticeRow) -> Notice:
+    """A kept notice as it came."""
+    return Notice.parse({"kind": row.kind, "message": json.loads(row.message), "signature": hexed(row.signature)})
 
 
 def judge_pending(server: KeyServer, view: View) -> None:
     """Judges what was kept while no node answered; what nobody entitled signed is dropped."""
     rows = server.store.unjudged()
-    notices = [
-        Notice.parse({"kind": row.kind, "message": json.loads(row.message), "signature": hexed(row.signature)})
-        for row in rows
-    ]
+    notices = [read(row) for row in rows]
     for row, notice, entitled in zip(rows, notices, _entitled(server, notices, view), strict=True):
         if entitled:
             server.store.add_notice(_row(notice, True))

@@ -59,6 +59,8 @@ class Verdict:
 def release(server: KeyServer, request: ReleaseRequest) -> Answer:
     """Decides, journals and hands over one page. R1 has happened: the request is parsed.
 
+    A spent budget or a requester's cap refuses single records, BUDGET or LIMIT, as the policy's reasons do.
+
     RefusedError when nothing can be decided (the reason says whether to come back) or nobody validly signed;
     ReplayedError for a nonce used for another page. A record refused on its own is a zero in the bitmap, not an error.
     """
@@ -71,7 +73,10 @@ def release(server: KeyServer, request: ReleaseRequest) -> Answer:
         try:
             committed = _write_down(server, page, verdict)  # R3, R5
         except OutdatedError:
+            page = _open_page(server, request, view)  # what changed may be that a record was retracted
+            at_finalized = _policy(server, page, view.finalized)
             continue
+        verdict = replace(verdict, reasons=committed.reasons)
         sealed = _seal(server, page, verdict)  # R6
         if server.monotonic() - verdict.at <= MAX_DECISION_AGE_SECONDS:
             return _answer(server, page, verdict, committed, sealed)  # R7
@@ -79,8 +84,7 @@ def release(server: KeyServer, request: ReleaseRequest) -> Answer:
 
 
 def _in_time(server: KeyServer, request: ReleaseRequest) -> None:
-    if server.behind_anchor:
-        raise RefusedError(Reason.BEHIND_ANCHOR)
+    server.require_releasing()
     if request.release.deadline > server.now() + MAX_DEADLINE_AHEAD_SECONDS:
         raise MalformedError("the deadline is more than an hour ahead", field="deadline")
     if server.now() > min(request.release.deadline, request.job.deadline):
@@ -157,13 +161,14 @@ def _holds(notice: NoticeRow, consent: Consent, now: int) -> bool:
 
 
 def _write_down(server: KeyServer, page: Page, verdict: Verdict) -> Committed:
-    """R3 and R5: limits, once-only row, debits and leaves in one durable transaction (P4)."""
+    """R3 and R5: limits, once-only row, debits and leaves in one durable transaction (P4). Limits refuse
+    single records."""
     request, job = page.request, page.request.job
     entries = [_entry(server, page, verdict, position) for position in range(len(page.items))]
     spends = job.epsilonMilli > 0
     debits = [
-        Debit(request.release.job, typed.struct_hash(item.consent), job.epsilonMilli, item.consent.epsilonMilli)
-        for item, reason in zip(page.items, verdict.reasons, strict=True)
+        Debit(request.release.job, typed.struct_hash(item.consent), job.epsilonMilli, item.consent.epsilonMilli, n)
+        for n, (item, reason) in enumerate(zip(page.items, verdict.reasons, strict=True))
         if spends and reason == Reason.ALLOWED and item.consent.signedAt
     ]
     key = ReleaseKey(

@@ -31,7 +31,8 @@ def asking_the_chain() -> Iterator[None]:
 
 @dataclass(slots=True, kw_only=True)
 class KeyServer:
-    """clock gives UTC seconds, monotonic seconds since whenever. sealing_keys are by epoch."""
+    """clock gives UTC seconds, monotonic seconds since whenever. sealing_keys are by epoch; epoch is the one that
+    depositors are told, None for the newest. listeners are set when a notice came that was new."""
 
     address: str
     domain: Domain
@@ -43,12 +44,37 @@ class KeyServer:
     clock: Callable[[], float]
     monotonic: Callable[[], float]
     daily_cap: int
+    epoch: int | None = None
     behind_anchor: bool = False
+    unfetched: bool = False
+    draining: Callable[[], bool] = lambda: False
+    listeners: list[threading.Event] = field(default_factory=list)
     _seen: tuple[int, int] = (0, 0)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def now(self) -> int:
         return int(self.clock())
+
+    def require_serving(self) -> None:
+        """Before a deposit or a retraction: BEHIND_ANCHOR while the journal is not the one that was anchored, DRAINING.
+
+        Notices are not asked this: keeping one is harmless and refusing one is dangerous, whatever state this is in.
+        """
+        if self.behind_anchor:
+            raise RefusedError(Reason.BEHIND_ANCHOR)
+        if self.draining():
+            raise RefusedError(Reason.DRAINING)
+
+    def require_releasing(self) -> None:
+        """Before a release: as before a deposit, and NOTICES_UNFETCHED until the peers were asked what this missed."""
+        self.require_serving()
+        if self.unfetched:
+            raise RefusedError(Reason.NOTICES_UNFETCHED)
+
+    def sealing_key(self) -> tuple[int, bytes]:
+        """Epoch and public key that depositors seal to now."""
+        epoch = max(self.sealing_keys) if self.epoch is None else self.epoch
+        return epoch, self.sealing_keys[epoch].public
 
     def sign(self, context: bytes, statement: Mapping[str, Any]) -> bytes:
         """Ed25519 by the checkpoint key, over context ‖ canonical JSON."""

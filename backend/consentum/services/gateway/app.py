@@ -21,7 +21,9 @@ from consentum.errors import MalformedError, NotFoundError
 from consentum.flow.gateway import cohort, forward, relay
 from consentum.ports.chain import Roles
 from consentum.services import schemas
+from consentum.services.gateway import retractions
 from consentum.services.http import Body, SignedIn, add_login, health_routes, new_app
+from consentum.services.observe import age_of
 from consentum.wiring.gateway import GatewayProcess
 
 MAX_FORM_CHARACTERS = 200_000
@@ -40,11 +42,15 @@ def create_app(process: GatewayProcess) -> FastAPI:
 
     app.router.lifespan_context = lifespan
     app.include_router(health_routes(process.why_not_ready))
+    metrics, gateway = app.state.metrics, process.gateway
+    metrics.gauge("consentum_balance_wei", "What the relayer can pay.", gateway.sender.balance)
+    metrics.gauge("consentum_newest_block_age_seconds", "Age of the newest block.", lambda: age_of(gateway.ledger))
     add_login(app, process.desk)
     _patient_routes(app, process)
     _form_routes(app, process)
     _content_routes(app, process)
     _job_routes(app, process)
+    retractions.add_routes(app, process)
     return app
 
 

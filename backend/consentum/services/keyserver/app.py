@@ -13,12 +13,13 @@ from fastapi.responses import PlainTextResponse
 
 from consentum.crypto import typed
 from consentum.domain.parsing import hexed
-from consentum.errors import NotFoundError
-from consentum.flow.keyserver import anchor, deposit, notice, release
-from consentum.flow.wire import DepositRequest, Notice, ReleaseRequest
+from consentum.errors import NotFoundError, RefusedError
+from consentum.flow.keyserver import anchor, deposit, notice, release, retract, spread
+from consentum.flow.wire import DepositRequest, Notice, ReleaseRequest, Retraction
 from consentum.ports.chain import Roles
 from consentum.services import schemas
 from consentum.services.http import Body, SignedIn, add_login, health_routes, new_app
+from consentum.services.observe import age_of
 from consentum.wiring.keyserver import KeyServerProcess
 
 
@@ -33,27 +34,36 @@ def create_app(process: KeyServerProcess) -> FastAPI:
         process.stop()
 
     app.router.lifespan_context = lifespan
-    app.include_router(health_routes(process.why_not_ready))
+    app.include_router(health_routes(process.why_not_ready, process.warnings))
     add_login(app, process.desk)
+    _numbers(app, process)
     _working_routes(app, process)
     _journal_routes(app, process)
     return app
 
 
+def _numbers(app: FastAPI, process: KeyServerProcess) -> None:
+    server, metrics = process.server, app.state.metrics
+    metrics.gauge("consentum_journal_size", "Entries of the journal.", process.store.journal_size)
+    metrics.gauge("consentum_balance_wei", "What the account can pay.", process.sender.balance)
+    metrics.gauge("consentum_newest_block_age_seconds", "Age of the newest block.", lambda: age_of(server.ledger))
+    metrics.gauge("consentum_serving", "1 if it would release now.", lambda: float(not process.why_not_ready()))
+
+
 def _working_routes(app: FastAPI, process: KeyServerProcess) -> None:
-    server = process.server
+    server, metrics = process.server, app.state.metrics
 
     @app.get("/v1/server")
     def about() -> dict[str, Any]:
         """Who this is: address, chain, and the newest sealing key, which the chain knows by its hash."""
-        epoch = max(server.sealing_keys)
+        epoch, public = server.sealing_key()
         return {
             "address": server.address.lower(),
             "chainId": server.domain.chain_id,
             "consentRegistry": server.domain.contract,
             "checkpointKey": hexed(server.checkpoint_key.public_key().public_bytes_raw()),
             "epoch": epoch,
-            "sealingKey": hexed(server.sealing_keys[epoch].public),
+            "sealingKey": hexed(public),
         }
 
     @app.post("/v1/deposits", openapi_extra=schemas.body(schemas.DEPOSIT))
@@ -64,12 +74,29 @@ def _working_routes(app: FastAPI, process: KeyServerProcess) -> None:
     @app.post("/v1/releases", openapi_extra=schemas.body(schemas.RELEASE))
     def release_(body: Body) -> dict[str, Any]:
         """R1 to R7: one page of a job."""
-        return release.release(server, ReleaseRequest.parse(body)).to_json()
+        try:
+            answer = release.release(server, ReleaseRequest.parse(body))
+        except RefusedError as error:
+            metrics.decided({error.reason.name: 1})  # a whole page at once
+            raise
+        metrics.decided(answer.receipt["counts"])
+        return answer.to_json()
 
     @app.post("/v1/notices", openapi_extra=schemas.body(schemas.NOTICE))
     def notice_(body: Body) -> dict[str, Any]:
         """A signed Revoke, RevokeAll or Freeze, from anybody."""
         return notice.accept(server, Notice.parse(body))
+
+    @app.get("/v1/notices")
+    def notices(after: int = 0) -> dict[str, Any]:
+        """What this server holds, at most 1,000 in the order of their coming, from the first above number `after`. To
+        anybody: every one of these messages is, or is about to be, public on chain."""
+        return spread.page(server, after)
+
+    @app.post("/v1/retractions", openapi_extra=schemas.body(schemas.RETRACTION))
+    def retract_(body: Body) -> dict[str, Any]:
+        """A custodian's record taken back, by the custodian or its `deposit` delegate."""
+        return retract.retract(server, Retraction.parse(body))
 
 
 def _journal_routes(app: FastAPI, process: KeyServerProcess) -> None:

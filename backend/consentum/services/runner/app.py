@@ -24,6 +24,7 @@ from consentum.jobs.work import JobState, work
 from consentum.ports.chain import Block, Claim, Roles
 from consentum.services import schemas
 from consentum.services.http import Body, SignedIn, add_login, health_routes, new_app
+from consentum.services.observe import age_of
 from consentum.wiring.runner import RunnerProcess
 
 MAX_JOBS = 1_000
@@ -127,6 +128,8 @@ def create_app(process: RunnerProcess) -> FastAPI:
 
     app.router.lifespan_context = lifespan
     app.include_router(health_routes(process.why_not_ready))
+    age = "Age of the newest block."
+    app.state.metrics.gauge("consentum_newest_block_age_seconds", age, lambda: age_of(process.ledger))
     add_login(app, process.desk)
 
     @app.get("/v1/runner")
