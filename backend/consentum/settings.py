@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -172,3 +173,18 @@ def private_key_from_environment(name: str) -> bytes | None:
     if len(key) != 32:
         raise SettingsError("not a key of 32 bytes in hex", field=name)
     return key
+
+
+def anvil_path() -> str:
+    """The anvil of CONSENTUM_ANVIL, else of PATH; SettingsError if there is none."""
+    named = os.environ.get("CONSENTUM_ANVIL")
+    found = shutil.which(named or "anvil")
+    if found is None:
+        where = "CONSENTUM_ANVIL names no program" if named else "anvil is not on PATH"
+        raise SettingsError(f"{where}; it comes with Foundry", field="CONSENTUM_ANVIL")
+    return found
+
+
+def service_environment() -> dict[str, str]:
+    """The environment for services that we start: ours without the keys that pay."""
+    return {name: value for name, value in os.environ.items() if name != "CONSENTUM_DEPLOYER_KEY"}

@@ -20,7 +20,7 @@ _HINTS = {
     "REVERTED": "The contract refuses this; look at who signs, at dates and at what is on chain already.",
     "CORRUPT": "Do not use it; take it again from its source. In a journal: keep the folder, somebody altered it.",
     "KEY_FILE": "Look at the key file: it must exist, be whole and have mode 0600 (chmod 600 FILE); restore your copy.",
-    "SETTINGS": "Correct the named setting; docs/settings.md lists all with their defaults.",
+    "SETTINGS": "Correct the named setting; consentum settings lists all with their defaults.",
     "PORT_TAKEN": "End what uses this port, or choose others with --port.",
     "NOT_SPONSORED": "This gateway pays only for subjects whom a custodian recognised; enrol first, or pay yourself.",
     "IDEMPOTENCY": "This Idempotency-Key was used for another body; choose a new one.",

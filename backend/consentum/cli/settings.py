@@ -66,8 +66,8 @@ def as_markdown() -> str:
         "# Settings",
         "",
         "Made from the code by `consentum settings --markdown`. A process reads `settings.json` in its folder at its",
-        "start; an unknown or a missing setting is refused (`SETTINGS`). Defaults as JSON. Secrets are never here: they",
-        "are in `keys.json` beside it, mode 0600.",
+        "start; an unknown or a missing setting is refused (`SETTINGS`). Defaults as JSON. Secrets are never here:",
+        "they are in `keys.json` beside it, mode 0600.",
     ]
     for title, kind in KINDS.items():
         lines += ["", f"## {title}", "", "| setting | kind | default | meaning |", "|---|---|---|---|"]
