@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from consentum.cli import completion, contracts, explain, frame, gateway, keyserver, runner, settings, system
+from consentum.cli import completion, contracts, doctor, explain, frame, gateway, keyserver, runner, settings, system
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -16,7 +16,9 @@ def cli() -> None:
 
 for group in (contracts.group, keyserver.group, gateway.group, runner.group):
     cli.add_command(group)
-for command in (system.up, system.down, system.status, explain.command, settings.command, completion.command):
+for command in (system.up, system.down, system.status, doctor.command):
+    cli.add_command(command)
+for command in (explain.command, settings.command, completion.command):
     cli.add_command(command)
 
 

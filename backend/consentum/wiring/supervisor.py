@@ -53,8 +53,9 @@ class Supervisor:
         self._lock = FolderLock(folder)
         self._folder, self._say = folder, say
         self.known = merged(folder, wanted)
-        self._kept_ports, self._new_ports = self._ports()
-        ports = iter(self._new_ports)
+        _, new = service_ports(folder, self.known)
+        ports = iter(new)
+        self._all_ports = ports_of(folder, self.known)
         self.system = LocalSystem(
             folder,
             size=self.known.servers,
@@ -71,7 +72,7 @@ class Supervisor:
         anything is."""
         for process in self.known.alive.values():  # of a supervisor that was killed
             process.end(END_SECONDS)
-        for port in [*([self.known.port] if self.known.embedded else []), *self._kept_ports, *self._new_ports]:
+        for port in self._all_ports:
             require_free(HOST, port)
         try:
             self.known.ready, self.known.supervisor = False, Running.of(os.getpid())
@@ -138,17 +139,6 @@ class Supervisor:
         self._note()
         self._lock.release()
 
-    def _ports(self) -> tuple[list[int], list[int]]:
-        """Of the processes that were laid out before, and of those that will be."""
-        kept = [
-            kind.load(path).port
-            for pattern, kind in KINDS.items()
-            for path in sorted(self._folder.glob(pattern))
-            if (path / "settings.json").exists()
-        ]
-        first, missing = self.known.port + 1, max(self.known.servers + len(KINDS) - 1 - len(kept), 0)
-        return kept, [port for port in range(first, first + missing + len(kept)) if port not in kept][:missing]
-
     def _note(self) -> None:
         """Writes system.json anew."""
         system, running = self.system, self.system.processes
@@ -167,6 +157,24 @@ class Supervisor:
         for name, part in self.known.parts.items():
             part.process = Running.of(running[name].pid) if name in running else None
         self.known.save(self._folder)
+
+
+def service_ports(folder: Path, known: Inventory) -> tuple[list[int], list[int]]:
+    """Of the services that were laid out before, and of those that will be."""
+    kept = [
+        kind.load(path).port
+        for pattern, kind in KINDS.items()
+        for path in sorted(folder.glob(pattern))
+        if (path / "settings.json").exists()
+    ]
+    first, missing = known.port + 1, max(known.servers + len(KINDS) - 1 - len(kept), 0)
+    return kept, [port for port in range(first, first + missing + len(kept)) if port not in kept][:missing]
+
+
+def ports_of(folder: Path, known: Inventory) -> list[int]:
+    """Every port the system of a folder needs, the chain's first."""
+    kept, new = service_ports(folder, known)
+    return [*([known.port] if known.embedded else []), *kept, *new]
 
 
 def merged(folder: Path, wanted: dict[str, Any]) -> Inventory:
