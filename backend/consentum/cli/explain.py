@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from consentum.errors import MalformedError, NotFoundError, Reason
 
 MAX_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 32
+RECURSION_LIMIT = 1_000
 Found = dict[str, list[Any]]
 
 
@@ -60,6 +62,8 @@ def _codes_of(request: str) -> Found:
 def _read(path: Path) -> Any:
     if path.stat().st_size > MAX_BYTES:
         raise MalformedError(f"the file has more than {MAX_BYTES} bytes", field="request")
+    # A library raises the limit to 100,000, where deep JSON is no RecursionError but a crash of the process.
+    sys.setrecursionlimit(RECURSION_LIMIT)
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError, OSError):
