@@ -145,11 +145,17 @@ def _already(folder: Path, wanted: dict[str, Any], as_json: bool) -> None:
     """A second `up`: the supervisor starts what is not running; we wait until it has."""
     from consentum.wiring.health import unready  # noqa: PLC0415 - as above
     from consentum.wiring.inventory import Inventory, gone  # noqa: PLC0415 - as above
-    from consentum.wiring.supervisor import merged  # noqa: PLC0415 - as above
+    from consentum.wiring.supervisor import is_running, merged  # noqa: PLC0415 - as above
+
+    def waiting() -> bool:
+        known = Inventory.load(folder)
+        return known.supervisor is not None and (not known.ready or bool(unready(known)))
 
     merged(folder, wanted)
-    if not gone(lambda: bool(unready(Inventory.load(folder))), DETACHED_SECONDS):
+    if not gone(waiting, DETACHED_SECONDS):
         raise UnavailableError(f"it runs, but {', '.join(unready(Inventory.load(folder)))} is not ready")
+    if not is_running(folder):
+        raise UnavailableError("the start that was under way failed; run the command again")
     _tell(folder, as_json, "it runs already")
 
 
