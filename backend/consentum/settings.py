@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,13 +30,17 @@ class ServiceSettings:
     deployment: str
     """Path of deployments/<chainId>.json."""
     host: str = "127.0.0.1"
+    """The address it listens on."""
     port: int
+    """The port it listens on."""
     endpoint: str
     """The URL others reach this process under; also the origin people sign in to."""
     profile: str | None = None
     """Finality and freshness limits; by default the chain's own."""
     max_body_bytes: int = 16 * 1024 * 1024
+    """A larger body is refused while it arrives."""
     rpc_timeout_seconds: float = 10.0
+    """For each request to the node."""
     tls_certificate: str | None = None
     """Path of a PEM certificate chain to serve HTTPS with; null where a proxy in front does."""
     tls_key: str | None = None
@@ -107,6 +112,7 @@ class GatewaySettings(ServiceSettings):
     relay: bool = True
     """Whether this gateway puts messages on chain; off, it still forwards notices and releases."""
     relay_batch: int = 100
+    """Messages that one transaction carries at most."""
     relay_wait_seconds: float = 0.25
     """How long the relayer waits for a batch to fill."""
 
@@ -116,12 +122,15 @@ class RunnerSettings(ServiceSettings):
     """One runner."""
 
     gateway: str
+    """URL of the gateway it asks."""
     boards: tuple[str, ...] = ()
     """Ids (0x) of the boards whose studies' jobs this runner takes. None by default: anybody can found a board."""
     committees: tuple[str, ...] = ()
     """Ids (0x) of the committees whose records it believes: a committee of a liar's own could release anything."""
     job_timeout_seconds: float = 600.0
+    """A job that runs longer is ended."""
     max_output_bytes: int = 1024 * 1024
+    """Of all outputs of a job together; more is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +138,7 @@ class ClientSettings:
     """One person's or institution's home folder: settings.json, keys.json (0600), deployment.json."""
 
     gateway: str
+    """URL of the gateway."""
     rpc: str
     """URL of a chain node; what the gateway says about the chain is checked against it."""
     identity: str
@@ -204,3 +214,18 @@ def private_key_from_environment(name: str) -> bytes | None:
     if len(key) != 32:
         raise SettingsError("not a key of 32 bytes in hex", field=name)
     return key
+
+
+def anvil_path() -> str:
+    """The anvil of CONSENTUM_ANVIL, else of PATH; SettingsError if there is none."""
+    named = os.environ.get("CONSENTUM_ANVIL")
+    found = shutil.which(named or "anvil")
+    if found is None:
+        where = "CONSENTUM_ANVIL names no program" if named else "anvil is not on PATH"
+        raise SettingsError(f"{where}; it comes with Foundry", field="CONSENTUM_ANVIL")
+    return found
+
+
+def service_environment() -> dict[str, str]:
+    """The environment for services that we start: ours without the keys that pay."""
+    return {name: value for name, value in os.environ.items() if name != "CONSENTUM_DEPLOYER_KEY"}

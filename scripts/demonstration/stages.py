@@ -7,8 +7,6 @@ import secrets
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from eth_utils.crypto import keccak
-
 from consentum.adapters.peers.content import GatewayContent
 from consentum.adapters.peers.http import HttpClient
 from consentum.crypto import typed
@@ -19,6 +17,7 @@ from consentum.domain.terms import Access, Category, Condition, Purpose
 from consentum.flow.client import deposit, terms
 from consentum.flow.wire import Enrolment
 from consentum.ports.transactions import Call
+from consentum.wiring.founding import board_id
 from scripts.demonstration.people import (
     FORM_BOARD,
     FORM_REGISTRY,
@@ -30,17 +29,14 @@ from scripts.demonstration.people import (
     form_hash,
 )
 from scripts.demonstration.story import Story
-from scripts.demonstration.system import THRESHOLD, System
+from scripts.demonstration.system import System
 
 WORKERS = 6
 
 
 def found_committee(system: System) -> bytes:
     """The three servers as a 2-of-3 committee; its id."""
-    members = sorted((server.address for server in system.servers), key=str.lower)
-    system.sender.send([Call("KeyServerRegistry", "createCommittee", (THRESHOLD, members))])
-    words = THRESHOLD.to_bytes(32, "big") + (64).to_bytes(32, "big") + len(members).to_bytes(32, "big")
-    return keccak(words + b"".join(bytes(12) + typed.address_bytes(member) for member in members))
+    return system.found_committee()
 
 
 class Board:
@@ -51,8 +47,7 @@ class Board:
         addresses = [key.address for key in cast.board]
         salt = secrets.token_bytes(32)
         system.sender.send([Call("StudyRegistry", "createBoard", (addresses, 2, salt))])
-        words = (96).to_bytes(32, "big") + (2).to_bytes(32, "big") + salt + len(addresses).to_bytes(32, "big")
-        self.id = keccak(words + b"".join(bytes(12) + typed.address_bytes(a) for a in addresses))
+        self.id = board_id(addresses, 2, salt)
         self._nonce = 0
 
     def decide(self, make: type[Message], function: str, *arguments: object) -> Call:

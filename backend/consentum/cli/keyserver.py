@@ -7,9 +7,8 @@ from pathlib import Path
 
 import click
 
-from consentum.adapters.store.keyserver import KeyServerStore
 from consentum.cli.output import json_option, show
-from consentum.cli.services import common, folder_option, init_options, print_status
+from consentum.cli.services import add_serve, add_status, common, folder_option, init_options, initialise
 from consentum.errors import CorruptError
 from consentum.settings import KeyServerSettings
 
@@ -23,38 +22,23 @@ def group() -> None:
 @init_options
 @click.option("--anchor-seconds", type=float, default=30.0, show_default=True)
 @click.option("--peer", "peers", multiple=True, help="Endpoint of another key server, for notices; once per server.")
-def init(folder: Path, anchor_seconds: float, peers: tuple[str, ...], **options: object) -> None:
+def init(folder: Path, anchor_seconds: float, peers: tuple[str, ...], as_json: bool, **options: object) -> None:
     """Create keys and settings in a folder; prints the server's address, which needs a little gas."""
-    from consentum.wiring import keyserver  # noqa: PLC0415 - web3 takes a second to load; help should not
-
     more = {"anchor_seconds": anchor_seconds, "peers": peers}
     settings = KeyServerSettings(**common(**options), **more)  # type: ignore[arg-type]
-    click.echo(keyserver.initialise(folder, settings))
+    initialise("keyserver", folder, settings, as_json)
 
 
-@group.command("serve")
-@folder_option
-def serve_command(folder: Path) -> None:
-    """Serve until stopped."""
-    from consentum.services.keyserver.app import create_app  # noqa: PLC0415 - as above
-    from consentum.services.serve import serve  # noqa: PLC0415 - as above
-    from consentum.wiring.keyserver import build  # noqa: PLC0415 - as above
-
-    process = build(folder)
-    serve(create_app(process), process.settings)
-
-
-@group.command("status")
-@folder_option
-def status(folder: Path) -> None:
-    """Say whether it would release now, and if not, why."""
-    print_status(KeyServerSettings.load(folder))
+add_serve(group, "keyserver", KeyServerSettings)
+add_status(group, KeyServerSettings)
 
 
 @group.command("audit")
 @folder_option
-def audit(folder: Path) -> None:
+@json_option
+def audit(folder: Path, as_json: bool) -> None:
     """Recompute every leaf of the journal from disk; names the entries that were altered."""
+    from consentum.adapters.store.keyserver import KeyServerStore  # noqa: PLC0415 - slow to load; help should not wait
     from consentum.wiring.key_file import KeyFile  # noqa: PLC0415 - as above
     from consentum.wiring.keyserver import KEY_FILE, VAULT_FILE  # noqa: PLC0415 - as above
 
@@ -62,7 +46,8 @@ def audit(folder: Path) -> None:
     altered = store.audit()
     if altered:
         raise CorruptError(f"altered entries: {', '.join(map(str, altered))}", field="journal")
-    click.echo(f"{store.journal_size()} entries, root {store.root().hex()}")
+    size, root = store.journal_size(), store.root().hex()
+    show({"entries": size, "root": "0x" + root}, [f"{size} entries, root {root}"], as_json)
 
 
 _file = click.Path(path_type=Path, dir_okay=False)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a system needs on chain once: gas for its accounts, a committee, and for development a board."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from eth_account import Account
+from eth_utils.address import to_checksum_address
+from eth_utils.crypto import keccak
+
+from consentum.adapters.chain import codec
+from consentum.adapters.chain.deployment import Deployment
+from consentum.adapters.chain.rpc import Rpc
+from consentum.adapters.store.engine import read_private, write_private
+from consentum.crypto import typed
+from consentum.crypto.signing import WalletKey
+from consentum.domain.messages import Accredit
+from consentum.errors import KeyFileError, RevertedError, SettingsError, UnavailableError
+from consentum.ports.transactions import Call, Sender
+
+FUND_WEI = 5 * 10**16
+LOW_WEI = 10**16
+MINING_SECONDS = 120
+YEAR_SECONDS = 365 * 86_400
+BOARD_FILE = "keys.json"
+
+
+def read(rpc: Rpc, deployment: Deployment, contract: str, function: str, *arguments: Any) -> tuple[Any, ...]:
+    """What a contract says at the latest block."""
+    call = {"to": deployment.address_of(contract), "data": codec.encode_call(contract, function, *arguments)}
+    return codec.decode_result(contract, function, rpc.call("eth_call", call, "latest"))
+
+
+def balance(rpc: Rpc, address: str) -> int:
+    """In wei."""
+    return int(str(rpc.call("eth_getBalance", address, "latest")), 16)
+
+
+def fund(rpc: Rpc, key: bytes, addresses: Iterable[str], wei: int = FUND_WEI) -> list[str]:
+    """Sends `wei` to every address that has little, paid by key; whom it sent to. SettingsError if key has too
+    little for it."""
+    poor = [address for address in addresses if balance(rpc, address) < LOW_WEI]
+    if not poor:
+        return []
+    account = Account.from_key(key)
+    price = 2 * int(str(rpc.call("eth_gasPrice")), 16)
+    if balance(rpc, account.address) < len(poor) * (wei + 21_000 * price):
+        raise SettingsError(f"the paying account {account.address} has too little", field="CONSENTUM_DEPLOYER_KEY")
+    nonce = int(str(rpc.call("eth_getTransactionCount", account.address, "pending")), 16)
+    chain_id = int(str(rpc.call("eth_chainId")), 16)
+    for offset, address in enumerate(poor):
+        transaction = {
+            "to": to_checksum_address(address),
+            "value": wei,
+            "gas": 21_000,
+            "gasPrice": price,
+            "nonce": nonce + offset,
+            "chainId": chain_id,
+        }
+        raw = bytes(account.sign_transaction(transaction).raw_transaction)
+        rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
+    deadline = time.monotonic() + MINING_SECONDS
+    while any(balance(rpc, address) < LOW_WEI for address in poor):
+        if time.monotonic() > deadline:
+            raise UnavailableError("the payments to the services are not mined yet")
+        time.sleep(0.2)
+    return poor
+
+
+def committee_id(threshold: int, members: Sequence[str]) -> bytes:
+    """keccak256(abi.encode(threshold, members)); members ascend."""
+    words = threshold.to_bytes(32, "big") + (64).to_bytes(32, "big") + len(members).to_bytes(32, "big")
+    return keccak(words + b"".join(bytes(12) + typed.address_bytes(member) for member in members))
+
+
+def found_committee(sender: Sender, threshold: int, servers: Iterable[str]) -> bytes:
+    """The committee of these servers; its id. Repeating it changes nothing."""
+    members = sorted(servers, key=str.lower)
+    sender.send([Call("KeyServerRegistry", "createCommittee", (threshold, members))])
+    return committee_id(threshold, members)
+
+
+def board_id(members: Sequence[str], quorum: int, salt: bytes) -> bytes:
+    """keccak256(abi.encode(members, quorum, salt)); members ascend."""
+    words = (96).to_bytes(32, "big") + quorum.to_bytes(32, "big") + salt + len(members).to_bytes(32, "big")
+    return keccak(words + b"".join(bytes(12) + typed.address_bytes(member) for member in members))
+
+
+class DevelopmentBoard:
+    """A board of three whose keys all lie in one folder: for development, where one person plays everybody."""
+
+    QUORUM = 2
+
+    def __init__(self, folder: Path) -> None:
+        """Makes the keys where there are none."""
+        path = folder / BOARD_FILE
+        if not path.exists():
+            keys = {"members": [secrets.token_hex(32) for _ in range(3)], "salt": secrets.token_hex(32)}
+            write_private(path, json.dumps(keys).encode())
+        try:
+            data = json.loads(read_private(path))
+            members = [WalletKey(bytes.fromhex(key)) for key in data["members"]]
+            self.salt = bytes.fromhex(data["salt"])
+        except (ValueError, KeyError, TypeError):
+            raise KeyFileError("the board's key file is damaged", field=BOARD_FILE) from None
+        self.members = sorted(members, key=lambda key: typed.address_bytes(key.address))
+        self.addresses = [key.address for key in self.members]
+        self.id = board_id(self.addresses, self.QUORUM, self.salt)
+
+    def found(self, rpc: Rpc, deployment: Deployment, sender: Sender, runner: str) -> None:
+        """Puts it on chain and lets it accredit the runner for a year, as far as that is not so."""
+        if not read(rpc, deployment, "StudyRegistry", "boardOf", self.id)[0]:
+            sender.send([Call("StudyRegistry", "createBoard", (self.addresses, self.QUORUM, self.salt))])
+        if read(rpc, deployment, "StudyRegistry", "isAccredited", self.id, runner)[0]:
+            return
+        nonce = read(rpc, deployment, "StudyRegistry", "boardOf", self.id)[2]
+        until = int(time.time()) + YEAR_SECONDS
+        digest = typed.digest(deployment.study_domain, Accredit(self.id, runner, until, nonce))
+        votes = [(key.address, key.sign(digest)) for key in self.members[: self.QUORUM]]
+        try:
+            sender.send([Call("StudyRegistry", "accredit", (self.id, runner, until, votes))])
+        except RevertedError:
+            raise RevertedError("the board in this folder may no longer accredit the runner") from None
