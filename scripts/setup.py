@@ -37,7 +37,7 @@ BENCHMARKS = ROOT / "tools" / "benchmarks"
 PROFILES = ("demo", "dev", "bench")
 OLDEST_PYTHON = (3, 11)
 OLDEST_NODE = 20
-TICK = 5.0  # seconds between signs of life
+TICK = 2.5  # seconds between signs of life
 ATTEMPTS = 2  # pip's answers may differ between a mirror's servers; npm tries again by itself
 
 

@@ -124,7 +124,9 @@ def main() -> int:
         except KeyboardInterrupt:
             return 130
         finally:
+            story.doing("the system ends")
             run.close()
+            story.doing("")
     print()
     table(story, report["suites"])
     story.say(f"\n{time.monotonic() - begun:.0f} s" + ("; --quick: the figures mean nothing" if given.quick else ""))
