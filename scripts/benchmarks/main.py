@@ -78,7 +78,7 @@ def versions() -> dict[str, str]:
     for name, program in (("anvil", os.environ.get("CONSENTUM_ANVIL", "anvil")), ("age", "age")):
         if shutil.which(program):
             answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
-            found[name] = answer.splitlines()[0].strip() if answer else "?"
+            found[name] = answer.splitlines()[0].split()[-1] if answer.strip() else "?"
     return found
 
 

@@ -93,12 +93,17 @@ def _first_refusal(peer: HttpKeyServer, bodies: list[dict[str, Any]]) -> float:
     raise RuntimeError("a key server went on releasing")
 
 
+def _revocation(live: Live, who: Patient) -> dict[str, Any]:
+    """Signs her revocation; the request's body."""
+    signed = terms.revoke(live.domain, who.key, who.address, who.given().hash)
+    return Notice(signed.message, signed.signature).to_json()  # type: ignore[arg-type]
+
+
 def _revoke_one(
     live: Live, who: Patient, peers: list[HttpKeyServer], send: Callable[[Any], Any]
 ) -> tuple[float, float]:
     """Seconds until every server has refused, and until the gateway had answered."""
-    signed = terms.revoke(live.domain, who.key, who.address, who.given().hash)
-    body = Notice(signed.message, signed.signature).to_json()  # type: ignore[arg-type]
+    body = _revocation(live, who)
     asks = [live.bodies([[who]] * ASKS) for _ in peers]
     with ThreadPoolExecutor(max_workers=len(peers)) as pool:
         begun = time.perf_counter()
@@ -107,47 +112,46 @@ def _revoke_one(
         return refused - begun, told.result() - begun
 
 
-def _revocations(run: Run, live: Live) -> tuple[list[float], list[float], list[float]]:
+def _refusals(run: Run, live: Live) -> tuple[list[float], list[float]]:
+    """Seconds until refused everywhere, and until acknowledged, of everybody who leaves."""
     client, peers = HttpClient(live.system.gateway_url), live.peers()
-    everywhere, answered = [], []
-    with watching(live, granted=False) as watch:
-        for number, who in enumerate(live.leaving, start=1):
-            run.story.doing(f"revocations: {number} of {len(live.leaving)}")
-            watch.add(who)
-            refused, told = _revoke_one(live, who, peers, lambda body: client.post("/v1/revocations", body))
-            everywhere.append(refused)
-            answered.append(told)
-        run.story.doing("the last revocations come onto the chain")
-    return everywhere, answered, watch.seconds
+    found = []
+    for number, who in enumerate(live.leaving, start=1):
+        run.story.doing(f"revocations and refusals: {number} of {len(live.leaving)}")
+        found.append(_revoke_one(live, who, peers, lambda body: client.post("/v1/revocations", body)))
+    return [refused for refused, _ in found], [told for _, told in found]
 
 
-def _grants(run: Run, live: Live) -> list[float]:
-    client, ledger = HttpClient(live.system.gateway_url), live.system.ledger
-    people = [patient(number) for number in range(live.samples)]
-    with watching(live, granted=True) as watch:
+def _consent(live: Live, who: Patient) -> dict[str, Any]:
+    """Signs her consent; the request's body."""
+    now, policy = live.system.ledger.view().latest.timestamp, live.system.deployment.release_policy
+    message = terms.consent(choice_of(who, live.studies, now), policy, who.address, now, int(time.time()))
+    who.consent = terms.sign(live.domain, message, who.key)
+    return {"consent": typed.to_json(message), "signature": hexed(who.consent.signature)}
+
+
+def _mined(run: Run, live: Live, people: list[Patient], granted: bool) -> list[float]:
+    """Seconds onto the chain of each person's grant or revocation: both in the same way, one after another."""
+    client, what = HttpClient(live.system.gateway_url), "grants" if granted else "revocations"
+    with watching(live, granted) as watch:
         for number, who in enumerate(people, start=1):
-            run.story.doing(f"grants: {number} of {len(people)}")
-            now = ledger.view().latest.timestamp
-            choice = choice_of(who, live.studies, now)
-            policy = live.system.deployment.release_policy
-            who.consent = terms.sign(
-                live.domain, terms.consent(choice, policy, who.address, now, int(time.time())), who.key
-            )
-            body = {"consent": typed.to_json(who.given().message), "signature": hexed(who.given().signature)}
+            run.story.doing(f"{what} onto the chain: {number} of {len(people)}")
+            body = _consent(live, who) if granted else _revocation(live, who)
             watch.add(who)
-            client.post("/v1/consents", body)
+            client.post("/v1/consents" if granted else "/v1/revocations", body)
             time.sleep(APART_SECONDS)
-        run.story.doing("the last grants come onto the chain")
+        run.story.doing(f"the last {what} come onto the chain")
     return watch.seconds
 
 
 def measure(run: Run) -> dict[str, float]:
     live = run.live()
-    granted = _grants(run, live)
-    everywhere, answered, mined = _revocations(run, live)
+    people = [patient(number) for number in range(live.samples)]
+    granted, revoked = _mined(run, live, people, True), _mined(run, live, people, False)
+    everywhere, answered = _refusals(run, live)
     found = milliseconds("refused_everywhere", everywhere, 50, 99) | milliseconds("acknowledged", answered, 50, 99)
-    found |= milliseconds("revoke_mined", mined, 50, 99) | milliseconds("grant_mined", granted, 50, 99)
-    grant, revoke, refused = (percentile(taken, 0.5) for taken in (granted, mined, everywhere))
+    found |= milliseconds("revoke_mined", revoked, 50, 99) | milliseconds("grant_mined", granted, 50, 99)
+    grant, revoke, refused = (percentile(taken, 0.5) for taken in (granted, revoked, everywhere))
     return found | {
         "ratio_grant_mined_to_revoke_mined": grant / revoke,
         "ratio_revoke_mined_to_refused_everywhere": revoke / refused,
