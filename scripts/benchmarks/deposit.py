@@ -19,7 +19,7 @@ from consentum.domain.cid import Cid
 from consentum.flow.client import deposit, terms
 from consentum.flow.wire import Enrolment
 from scripts.benchmarks.live import CONTENT_BYTES, PAGE, Live, document, patient
-from scripts.benchmarks.measure import Run, Suite, best, samples
+from scripts.benchmarks.measure import Run, Suite, best, milliseconds, samples
 
 KEYS = {
     "prepare_records_per_second": "records/s",
@@ -106,7 +106,7 @@ def measure(run: Run) -> dict[str, float]:
     return {
         "prepare_records_per_second": count / preparing,
         "acknowledged_records_per_second": count * len(taken) / sum(taken),
-        "acknowledged_page_p50_ms": sorted(taken)[len(taken) // 2] * 1_000,
+        **milliseconds("acknowledged_page", taken, 50),
         "request_bytes_per_record": asked / count,
         "content_bytes_per_record": stored / count,
         "total_bytes_per_record": (asked + stored) / count,
