@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Sets up what the demo ("demo") or the tests ("dev") need, on bare Python 3.11 or newer.
+"""Sets up what the demo ("demo"), the tests ("dev") or the benchmarks ("bench") need, on bare Python 3.11 or newer.
 
 `ensure(profile)` is idempotent: every step leaves a stamp holding a hash of the files it came from, and is
 left out while the stamp holds. All that is installed lies in .venv/, .tools/ and tools/*/node_modules/.
@@ -32,11 +32,12 @@ BIN = TOOLS / "bin"
 LOG = TOOLS / "setup.log"
 CHAIN = ROOT / "tools" / "chain"
 CONTRACTS = ROOT / "tools" / "contracts"
+BENCHMARKS = ROOT / "tools" / "benchmarks"
 
-PROFILES = ("demo", "dev")
+PROFILES = ("demo", "dev", "bench")
 OLDEST_PYTHON = (3, 11)
 OLDEST_NODE = 20
-TICK = 5.0  # seconds between signs of life
+TICK = 2.5  # seconds between signs of life
 ATTEMPTS = 2  # pip's answers may differ between a mirror's servers; npm tries again by itself
 
 
@@ -78,11 +79,15 @@ def ensure(profile: str) -> Paths:
     BIN.mkdir(parents=True, exist_ok=True)
     with _alone():
         _ensure_venv()
-        _ensure_packages(profile)
+        # The benchmarks' Python packages are the tests': Tink is measured beside our envelope.
+        _ensure_packages("dev" if profile == "bench" else profile)
         node = _ensure_node()
         _ensure_npm(CHAIN, node)
         _link("anvil", _foundry(CHAIN, "anvil"))
+        if profile == "bench":
+            _ensure_npm(BENCHMARKS, node)
         if profile == "dev":
+            _ensure_npm(BENCHMARKS, node)
             _ensure_npm(CONTRACTS, node)
             _link("forge", _foundry(CONTRACTS, "forge"))
             _link("cast", _foundry(CONTRACTS, "cast"))
