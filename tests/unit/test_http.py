@@ -136,7 +136,7 @@ def test_a_place_that_is_not_there_is_a_problem_document(client: TestClient, pat
 
 @pytest.mark.parametrize("path", POSTS)
 def test_another_method_is_a_problem_document(client: TestClient, path: str) -> None:
-    refused(client.get(path), 405, "METHOD_NOT_ALLOWED")
+    refused(client.put(path), 405, "METHOD_NOT_ALLOWED")
     refused(client.delete(path), 405, "METHOD_NOT_ALLOWED")
 
 
