@@ -18,8 +18,9 @@ import pytest
 
 from consentum.adapters.peers.http import HttpClient
 from consentum.crypto import typed
-from consentum.domain.messages import Freeze, Revoke
+from consentum.domain.messages import Freeze, Retract, Revoke
 from consentum.errors import ConsentumError
+from consentum.flow.client.retract import retract
 from consentum.flow.wire import Notice
 from consentum.settings import KeyServerSettings
 from scripts.demonstration.people import Patient
@@ -210,3 +211,15 @@ def _anchored(stack: Stack) -> int:
 def _size(stack: Stack) -> int:
     note = HttpClient(stack.server().endpoint).text("/v1/journal/checkpoint")
     return int(note.split("\n")[1])
+
+
+def test_a_record_its_custodian_took_back_is_gone_at_every_server(peers: Stack) -> None:
+    patient, system = peers.people.patients[12], peers.system
+    custodian = peers.people.custodians[patient.custodian]
+    domain, now = system.deployment.user_domain, int(time.time())
+    message = Retract(custodian.address.lower(), patient.record, bytes(32), now)
+    gateway = peers.session(system.gateway_url, custodian)
+    assert until(lambda: [peers.ask(patient, number) for number in (1, 2, 3)] == ["ALLOWED"] * 3)
+    answer = gateway.post("/v1/retractions", retract(domain, custodian, message).to_json())
+    assert (answer["acknowledged"], answer["waiting"]) == (True, {})
+    assert [peers.ask(patient, number) for number in (1, 2, 3)] == ["NO_CONSENT"] * 3

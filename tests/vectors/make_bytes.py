@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from consentum.crypto import envelope, merkle, sealing, signing
 from consentum.domain.cid import Cid
-from consentum.domain.journal import RECEIPT_CONTEXT, Entry, bitmap, canonical
+from consentum.domain.journal import RECEIPT_CONTEXT, RETRACT_CONTEXT, Entry, bitmap, canonical
 from consentum.domain.records import Record
 
 FILE = Path(__file__).with_name("bytes.json")
@@ -39,6 +39,13 @@ ENTRY = Entry(
     latest="9:0x" + "0b" * 32,
 )
 RECEIPT: dict[str, Any] = {"v": 1, "server": "0x" + "02" * 20, "index": 1, "counts": {"ALLOWED": 1}, "leaves": [[0, 1]]}
+RETRACTED = {
+    "v": 1,
+    "server": "0x" + "02" * 20,
+    "custodian": "0x" + "11" * 20,
+    "record": "0x" + "05" * 32,
+    "successor": "0x" + "00" * 32,
+}
 
 
 def build() -> dict[str, str]:
@@ -57,6 +64,7 @@ def build() -> dict[str, str]:
         "records root": merkle.root_of([record.id, b"\x01" * 32, b"\x02" * 32]),
         "receipt, signed bytes": RECEIPT_CONTEXT + canonical(RECEIPT),
         "receipt, signature": checkpoint_key.sign(RECEIPT_CONTEXT + canonical(RECEIPT)),
+        "retraction receipt, signed bytes": RETRACT_CONTEXT + canonical(RETRACTED),
         "bitmap of 0 1 0 0 5 0 0 0 0": bitmap([0, 1, 0, 0, 5, 0, 0, 0, 0]),
         "passkey address": bytes.fromhex(signing.SoftPasskey("localhost", secret=7).address[2:]),
     }

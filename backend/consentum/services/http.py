@@ -139,14 +139,16 @@ def new_app(title: str, limit: int) -> FastAPI:
         return problem(error.status_code, code, "no such resource")
 
     async def unexpected(request: Request, error: Exception) -> JSONResponse:
-        ticket = uuid.uuid4().hex[:12]
+        ticket = str(request.scope.get("consentum.request") or uuid.uuid4().hex)
         # The type and the place, never the message: it may hold what the caller sent.
         trace = error.__traceback__
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
         log.error("unexpected %s at %s, ticket %s, %s", type(error).__name__, where, ticket, request.method)
-        return problem(500, "UNEXPECTED", f"something is wrong on our side, ticket {ticket}")
+        answer = problem(500, "UNEXPECTED", f"something is wrong on our side, ticket {ticket}")
+        answer.headers["X-Request-Id"] = ticket
+        return answer
 
     handlers: list[tuple[Any, Callable[[Request, Exception], Awaitable[JSONResponse]]]] = [
         (ConsentumError, expected),

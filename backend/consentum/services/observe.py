@@ -76,7 +76,7 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        identity = _identity(scope)
+        identity = scope["consentum.request"] = _identity(scope)
         token, began, status = request_id.set(identity), time.perf_counter(), 500
 
         async def answer(message: MutableMapping[str, Any]) -> None:

@@ -33,11 +33,16 @@ _BY_CODE: dict[str, type[ConsentumError]] = {
 RECURSION_LIMIT = 1_000
 
 
+# A CAR of 64 MiB and its frame fit; a peer must not fill this process's memory.
+MAX_ANSWER_BYTES = 128 * 1024 * 1024
+MAX_NOTICES_BYTES = 16 * 1024 * 1024
+
+
 class HttpClient:
     """JSON over HTTP to one base URL. timeout in seconds."""
 
-    def __init__(self, base: str, timeout: float = 30.0) -> None:
-        self.base = base.rstrip("/")
+    def __init__(self, base: str, timeout: float = 30.0, max_answer: int = MAX_ANSWER_BYTES) -> None:
+        self.base, self._max = base.rstrip("/"), max_answer
         self._client = httpx.Client(base_url=self.base, timeout=timeout, trust_env=False)
         self._headers: dict[str, str] = {}
 
@@ -71,12 +76,21 @@ class HttpClient:
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
-            response = self._client.request(method, path, headers=self._headers, **options)
+            with self._client.stream(method, path, headers=self._headers, **options) as streamed:
+                response = self._read(streamed)
         except httpx.HTTPError as error:
             raise UnavailableError(f"{self.base} does not answer ({type(error).__name__})") from None
         if response.is_success:
             return response
         raise _error(response)
+
+    def _read(self, streamed: httpx.Response) -> httpx.Response:
+        body = bytearray()
+        for chunk in streamed.iter_bytes():
+            body += chunk
+            if len(body) > self._max:
+                raise UnavailableError(f"{self.base} answers at too great a length")
+        return httpx.Response(streamed.status_code, content=bytes(body))
 
 
 def _object(response: httpx.Response) -> Any:
@@ -135,7 +149,7 @@ class HttpNoticePeer:
     """Another key server's notices. timeout in seconds, for each request."""
 
     def __init__(self, endpoint: str, timeout: float = 10.0) -> None:
-        self._client = HttpClient(endpoint, timeout)
+        self._client = HttpClient(endpoint, timeout, MAX_NOTICES_BYTES)
 
     @property
     def endpoint(self) -> str:

@@ -30,13 +30,31 @@ def accept(server: KeyServer, notice: Notice) -> dict[str, Any]:
     Valid if its signer is entitled at the finalized or at the latest block. If no node can say so now, it is kept and
     blocks until one can. SignatureRefused: nobody entitled signed it. MalformedError: further ahead than allowed.
     """
-    _not_too_far(server, notice)
+    if (field := _too_far(server, notice)) is not None:
+        raise MalformedError("a cutoff is at most an hour ahead, a freeze 30 days", field=field)
     judged = _judge(server, notice)
     if server.store.add_notice(_row(notice, judged), server.now()):
-        for listener in server.listeners:  # only what was new is passed on: so it ends
-            listener.set()
+        _tell(server)
     receipt = {"v": 1, "server": server.address.lower(), "notice": hexed(_digest(server, notice)), "judged": judged}
     return {"receipt": receipt, "signature": hexed(server.sign(NOTICE_CONTEXT, receipt))}
+
+
+def take(server: KeyServer, notices: Sequence[Notice]) -> int:
+    """Keeps those of a peer's notices that somebody entitled signed, the chain asked once for all; how many were new.
+    UnavailableError, RefusedError: the chain cannot be asked; ask the peer again."""
+    fit = [notice for notice in notices if not _too_far(server, notice)]
+    entitled = _entitled(server, fit, server.fresh_view()) if fit else []
+    rows = [_row(notice, True) for notice, valid in zip(fit, entitled, strict=True) if valid]
+    new = sum(server.store.add_notice(row, server.now()) for row in rows)
+    if new:
+        _tell(server)
+    return new
+
+
+def _tell(server: KeyServer) -> None:
+    """Wakes those who pass notices on: only for what was new, so that it ends."""
+    for listener in server.listeners:
+        listener.set()
 
 
 def _judge(server: KeyServer, notice: Notice) -> bool:
@@ -74,12 +92,14 @@ def judge_pending(server: KeyServer, view: View) -> None:
             server.store.drop_unjudged(row)
 
 
-def _not_too_far(server: KeyServer, notice: Notice) -> None:
+def _too_far(server: KeyServer, notice: Notice) -> str | None:
+    """The field that is further ahead than allowed."""
     message = notice.message
     if isinstance(message, RevokeAll) and message.cutoff > server.now() + MAX_CUTOFF_AHEAD_SECONDS:
-        raise MalformedError("the cutoff is more than an hour ahead", field="cutoff")
+        return "cutoff"
     if isinstance(message, Freeze) and message.until > server.now() + MAX_FREEZE_AHEAD_SECONDS:
-        raise MalformedError("a freeze lasts 30 days at most", field="until")
+        return "until"
+    return None
 
 
 def _entitled(server: KeyServer, notices: Sequence[Notice], view: View) -> list[bool]:

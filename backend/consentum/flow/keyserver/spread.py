@@ -56,23 +56,12 @@ def fetch_page(server: KeyServer, peer: NoticePeer, after: int, waiting: Waiting
     the beginning: its numbers may have changed if it was restored itself, and what is known costs no question.
     UnavailableError, CorruptError: the peer fails or talks nonsense."""
     found = _parse(peer.notices(after), after)
-    for _, made in found:
-        if not notice.is_known(server, made):
-            _take(server, made, waiting)
+    if notice.take(server, [made for _, made in found if not notice.is_known(server, made)]):
+        waiting.progress()
     if not found:
         waiting.done(peer.endpoint)
         return None
     return found[-1][0]
-
-
-def _take(server: KeyServer, made: Notice, waiting: Waiting) -> None:
-    try:
-        notice.accept(server, made)
-    except (UnavailableError, RefusedError):
-        raise
-    except ConsentumError:
-        return  # e.g. by a delegate who is none any more: on its way to the chain by those who could still judge it
-    waiting.progress()
 
 
 def _parse(data: Mapping[str, Any], after: int) -> list[tuple[int, Notice]]:
