@@ -208,7 +208,7 @@ def test_status_says_ready_while_it_runs_and_fails_with_one_line_when_it_does_no
         assert done.stderr.startswith("UNAVAILABLE: nothing answers at 127.0.0.1:")
         assert done.stderr.count("\n") == 1
     finally:
-        stack.system._serve(name, noun, stack.system.folder / folder)
+        stack.system.serve(name, noun, stack.system.folder / folder)
         stack.system.wait_ready()
     assert command(noun, "status", "--folder", where).returncode == 0
 
