@@ -21,6 +21,7 @@ from consentum.adapters.peers.http import HttpClient, HttpKeyServer
 from consentum.adapters.store.engine import FolderLock, read_private, write_private
 from consentum.adapters.store.enrolments import EnrolmentBook
 from consentum.adapters.store.gateway import GatewayDatabase
+from consentum.adapters.store.jobs import JobBook
 from consentum.adapters.store.sealed import SealedFile
 from consentum.crypto.signing import WalletKey
 from consentum.crypto.typed import address_bytes
@@ -140,6 +141,7 @@ def build(folder: Path) -> GatewayProcess:
         ledger=ledger,
         store=GatewayDatabase(file),
         enrolments=EnrolmentBook(file),
+        jobs=JobBook(file),
         sender=ChainSender(rpc, deployment, account),
         peers=KeyServers(settings.key_servers),
         pseudonym_key=key,

@@ -14,6 +14,7 @@ from consentum.errors import NotFoundError
 from consentum.ports.chain import Ledger
 from consentum.ports.enrolments import Enrolments
 from consentum.ports.gateway_store import GatewayStore
+from consentum.ports.jobs import Jobs
 from consentum.ports.peers import KeyServerPeer
 from consentum.ports.transactions import Sender
 
@@ -28,6 +29,7 @@ class Gateway:
     ledger: Ledger
     store: GatewayStore
     enrolments: Enrolments
+    jobs: Jobs
     sender: Sender
     peers: Callable[[], Sequence[KeyServerPeer]]
     pseudonym_key: bytes
