@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from consentum.errors import UnavailableError
 from consentum.jobs.source import Batch, JobRecord
 
 
@@ -32,3 +33,13 @@ class HeldRecords:
         taken = left[:count]
         going_on = left[count] if len(left) > count else None
         return Batch(tuple(self.records[n] for n in taken), going_on, ended)
+
+
+class FailingRecords(HeldRecords):
+    """One record is known of, none can be had."""
+
+    def __init__(self) -> None:
+        super().__init__([JobRecord("p1", "a.json", "application/json", b"{}")])
+
+    def batch(self, start: int, count: int) -> Batch:
+        raise UnavailableError("the gateway does not answer")

@@ -116,7 +116,7 @@ def _converse(process: subprocess.Popen[bytes], what: tuple[Source, IO[bytes]], 
     killer.start()
     halt.guard(lambda: _kill(process))
     try:
-        with contextlib.suppress(BrokenPipeError):  # the job ended early; what it says decides
+        with contextlib.suppress(BrokenPipeError), questions:  # the job ended early; what it says decides
             frames.serve(source, stdin, questions)
         with contextlib.suppress(BrokenPipeError):
             stdin.close()

@@ -26,6 +26,7 @@ from consentum.jobs.frames import Piped
 def main() -> int:
     """argv: the folder of the code, module:function, the descriptor of the pipe to ask on."""
     folder, entry, asking = Path(sys.argv[1]), sys.argv[2], os.fdopen(int(sys.argv[3]), "wb")
+    os.set_inheritable(asking.fileno(), False)
     _end_with_the_runner()
     answer = os.fdopen(os.dup(1), "w")
     nowhere = os.open(os.devnull, os.O_WRONLY)
