@@ -83,11 +83,6 @@ def test_after_a_minute_they_are_asked_again_under_the_same_leaves(place: Place)
     for answer in page.answers:
         by_server.setdefault(answer.receipt["server"], []).append(answer.receipt["leaves"])
     assert all(one == first for first, *more in by_server.values() for one in more)
-    assert (
-        place.runner.world.peers[0].server.store.size() == 3
-        if hasattr(place.runner.world.peers[0].server.store, "size")
-        else True
-    )
 
 
 def test_keys_are_dropped_at_the_end_of_their_lease_though_nobody_asks(place: Place) -> None:

@@ -56,7 +56,6 @@ def test_the_requesters_manifest_is_rounded_and_the_boards_numbers_are_exact(run
 def test_every_record_of_a_cohort_is_counted_once_whoever_refused_it(runner: Runner, listed: bool) -> None:
     runner.deposited(runner.world.alice, runner.world.bob)
     if listed:
-        runner.world.peers[0].server.ledger.rule = None  # type: ignore[attr-defined]
         bob = runner.gateway_.store.openings_of([runner.world.bob.address])[runner.world.bob.address.lower()][0]
         runner.world.revoked(bob)
     counts = worked(runner)["counts"]
