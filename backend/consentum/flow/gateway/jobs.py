@@ -33,7 +33,8 @@ from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.submission import Submission, admit
 from consentum.ports.jobs import JobLimits, KeptJob
 
-LIMITS = JobLimits(open=64, kept=1_000)
+MAX_OPEN, MAX_KEPT = 64, 1_000
+LIMITS = JobLimits(MAX_OPEN, MAX_KEPT)
 RUNNER_SEEN_SECONDS = 120
 NOTE_SECONDS = 20
 MAX_STAGE = 200
