@@ -18,7 +18,15 @@ from consentum.domain.messages import Job
 from consentum.domain.package import JobPackage
 from consentum.domain.parsing import hexed
 from consentum.domain.terms import Access
-from consentum.errors import ConsentumError, LeaseError, MalformedError, NotFoundError, RefusedError, StateError
+from consentum.errors import (
+    ConsentumError,
+    LeaseError,
+    MalformedError,
+    NotFoundError,
+    RefusedError,
+    SignatureRefused,
+    StateError,
+)
 from consentum.flow.gateway import jobs
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.submission import MAX_DEADLINE_AHEAD_SECONDS, Submission, result_salt
@@ -169,6 +177,22 @@ def test_one_unfinished_job_too_many_is_refused(gateway: Gateway, world: World) 
     assert caught.value.code == "LIMIT"
     theirs = made(world, world.bob, requester=who(world.bob))
     jobs.submit(gateway, theirs.to_json())
+
+
+def test_whoever_knows_a_job_but_cannot_sign_it_learns_nothing_of_it(
+    gateway: Gateway, world: World, submitted: str
+) -> None:
+    submission = made(world, deadline=NOW + 7)
+    jobs.submit(gateway, submission.to_json())
+    with pytest.raises(SignatureRefused):
+        jobs.submit(gateway, replace(submission, signature=world.bob.sign(bytes(32))).to_json())
+
+
+def test_the_same_job_after_its_end_is_the_same_answer(gateway: Gateway, world: World) -> None:
+    submission = made(world, deadline=NOW + 7)
+    jobs.submit(gateway, submission.to_json())
+    later(gateway, 99)
+    assert jobs.submit(gateway, submission.to_json())["state"] == "expired"
 
 
 # Who sees

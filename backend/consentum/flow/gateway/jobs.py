@@ -50,11 +50,13 @@ def submit(gateway: Gateway, data: object) -> dict[str, str]:
     """{job, jobSignature, package, resultKey, resultNonce}: the signature is the permission; the same job again is the
     same answer, also after it ended. Nothing is kept of what could not run."""
     submission = Submission.parse(data)
-    now = _now(gateway)
+    now, sent = _now(gateway), submission.to_json()
     try:
-        return _brief(_fresh(gateway, submission.id))
+        if gateway.jobs.submission(submission.id) == sent:
+            return _brief(_fresh(gateway, submission.id))
     except NotFoundError:
-        admit(gateway.ledger, gateway.domain, submission, now)
+        pass
+    admit(gateway.ledger, gateway.domain, submission, now)
     job = submission.job
     new = KeptJob(
         id=submission.id,
@@ -65,7 +67,7 @@ def submit(gateway: Gateway, data: object) -> dict[str, str]:
         submitted=now,
         progress=begun(now),
     )
-    return _brief(gateway.jobs.add(new, submission.to_json(), LIMITS))
+    return _brief(gateway.jobs.add(new, sent, LIMITS))
 
 
 def mine(gateway: Gateway, who: str) -> dict[str, Any]:
