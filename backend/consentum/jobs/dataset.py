@@ -21,9 +21,9 @@ __all__ = ["ConsentChanged", "Dataset", "JobRecord"]
 
 
 class Dataset:
-    """The records of a job in the order of their ids, which does not depend on when or where it runs. Every iteration
-    starts over. Raises ConsentChanged where a consent ended meanwhile, unless the package says drop: the record is
-    then left out from there on; so it is from the next iteration on for a job that catches the error."""
+    """The records of a job in the order of their ids, which does not depend on when or where it runs (docs/jobs.md).
+    Every iteration starts over. Raises ConsentChanged where a consent ended meanwhile, unless the package says drop:
+    the record is then left out from there on; so it is from the next iteration on for a job that catches the error."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
