@@ -28,6 +28,7 @@ KEY_SECONDS = 60.0
 SWEEP_SECONDS = 1.0
 RELEASE_SECONDS = 3_000
 MARGIN_SECONDS = 30
+BATCH_BYTES = 16 << 20
 
 
 @dataclass(slots=True)
@@ -57,6 +58,7 @@ class LeasedRecords:
         self._order: list[bytes] = []
         self._ended: dict[int, bool] = {}  # position to whether the job was told
         self._pseudonyms: Mapping[bytes, str] = {}
+        self._largest = 0
         self.schema: Sequence[Any] = ()
 
     def decide(self, pseudonyms: Mapping[bytes, str], schema: Sequence[Any] = ()) -> None:
@@ -93,10 +95,12 @@ class LeasedRecords:
     def batch(self, start: int, count: int) -> Batch:
         """Fetches and opens; the keys of what is needed are leased first."""
         records: list[JobRecord] = []
-        position = start
-        while position < len(self._order) and len(records) < count:
-            wanted = self._alive(position, count - len(records))
+        position, held = start, 0
+        while position < len(self._order) and len(records) < count and held < BATCH_BYTES:
+            wanted = self._alive(position, min(count - len(records), self._fitting()))
             sealed = self._content.get_all([self._cids[self._order[n]] for n in wanted]) if wanted else {}
+            sizes = [len(content) for content in sealed.values()]
+            self._largest, held = max([self._largest, *sizes]), held + sum(sizes)
             for n in wanted:
                 opened = self._open(n, sealed)
                 if opened is not None:
@@ -128,6 +132,10 @@ class LeasedRecords:
         with self._lock:
             for page in self.pages:
                 page.keys = {}
+
+    def _fitting(self) -> int:
+        """How many records fit into a batch if all are as large as the largest so far; the first comes alone."""
+        return max(1, BATCH_BYTES // self._largest) if self._largest else 1
 
     def _alive(self, start: int, count: int) -> list[int]:
         left = (n for n in range(start, len(self._order)) if n not in self._ended)

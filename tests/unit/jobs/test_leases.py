@@ -10,6 +10,7 @@ import pytest
 from consentum.domain.messages import Consent
 from consentum.errors import ConsentChanged, RefusedError
 from consentum.flow.client.deposit import Batch
+from consentum.jobs import leases as leases_module
 from consentum.jobs.dataset import Dataset
 from consentum.jobs.leases import KEY_SECONDS, RELEASE_SECONDS, LeasedRecords, new_page
 from tests.unit.client.world import NOW
@@ -165,6 +166,15 @@ def test_a_page_the_job_never_read_is_not_decided_again(place: Place) -> None:
     place.runner.steady = KEY_SECONDS
     place.leases.finish()
     assert place.asked == 2
+
+
+def test_large_records_come_one_by_one_whatever_was_asked_for(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases_module, "BATCH_BYTES", 10)
+    first = place.leases.batch(0, 32)
+    assert (len(first.records), first.next) == (1, 1)
+    assert len(contents(place.data)) == 3
+    monkeypatch.setattr(leases_module, "BATCH_BYTES", 1 << 20)
+    assert len(place.leases.batch(0, 32).records) == 3
 
 
 def test_a_consent_given_meanwhile_does_not_change_the_records_of_a_job(runner: Runner) -> None:
