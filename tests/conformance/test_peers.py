@@ -60,7 +60,8 @@ def keyserver_process(server: KeyServer) -> Any:
     settings = SimpleNamespace(max_body_bytes=1 << 24)
     nothing: Callable[[], None] = lambda: None  # noqa: E731 - said thrice
     parts = {"server": server, "store": server.store, "desk": desk, "settings": settings}
-    return SimpleNamespace(**parts, why_not_ready=dict, start=nothing, stop=nothing)
+    parts["sender"] = SimpleNamespace(balance=lambda: 0)
+    return SimpleNamespace(**parts, why_not_ready=dict, warnings=dict, start=nothing, stop=nothing)
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def first(batch: Batch) -> dict[str, Any]:
 
 
 def page(world: World, batch: Batch) -> dict[str, Any]:
-    request = collect._sign_release(world.collector(), [record.id for record in batch.records], DEADLINE)
+    request = collect.sign_release(world.collector(), [record.id for record in batch.records], DEADLINE)
     return request.to_json()
 
 
@@ -194,7 +195,7 @@ def depository(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> 
         return
     desk = LoginDesk(world.ledger, DOMAIN, ORIGIN, lambda: float(NOW))
     settings = SimpleNamespace(max_body_bytes=1 << 24, key_servers=())
-    gateway = SimpleNamespace(store=None, ledger=world.ledger)
+    gateway = SimpleNamespace(store=None, ledger=world.ledger, sender=SimpleNamespace(balance=lambda: 0))
     store = EmbeddedStore(tmp_path / "blocks.db")
     nothing: Callable[[], None] = lambda: None  # noqa: E731 - said twice
     parts = {"gateway": gateway, "content": store, "desk": desk, "settings": settings, "deployment": None}

@@ -24,6 +24,8 @@ _HINTS = {
     "PORT_TAKEN": "End what uses this port, or choose others with --port.",
     "NOT_SPONSORED": "This gateway pays only for subjects whom a custodian recognised; enrol first, or pay yourself.",
     "IDEMPOTENCY": "This Idempotency-Key was used for another body; choose a new one.",
+    "STATE": "It has ended, or is elsewhere on its way; look at its state first.",
+    "LEASE": "Nothing to do: another attempt has taken over.",
     "LIMIT": "Too much at once; wait, or ask for less.",
     "USAGE": "Add --help to the command to see what it takes.",
     "INTERRUPTED": "Run it again; what was acknowledged stays.",

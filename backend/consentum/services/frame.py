@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The frame of every service: an application whose background work lives as long as it, with health and sign-in."""
+"""The frame of every service: an application whose background work lives as long as it, with health and metrics."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any, Protocol
 
 from fastapi import FastAPI
 
-from consentum.flow.login import LoginDesk
-from consentum.services.http import add_login, health_routes, new_app
+from consentum.services.http import health_routes, new_app
 
 
 class Process(Protocol):
@@ -18,9 +17,6 @@ class Process(Protocol):
 
     @property
     def settings(self) -> Any: ...
-
-    @property
-    def desk(self) -> LoginDesk: ...
 
     def why_not_ready(self) -> dict[str, str]: ...
 
@@ -44,5 +40,4 @@ def framed(
 
     app.router.lifespan_context = lifespan
     app.include_router(health_routes(process.why_not_ready, warnings))
-    add_login(app, process.desk)
     return app

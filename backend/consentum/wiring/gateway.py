@@ -21,6 +21,7 @@ from consentum.adapters.peers.http import HttpClient, HttpKeyServer
 from consentum.adapters.store.engine import FolderLock, read_private, write_private
 from consentum.adapters.store.enrolments import EnrolmentBook
 from consentum.adapters.store.gateway import GatewayDatabase
+from consentum.adapters.store.jobs import JobBook
 from consentum.adapters.store.retractions import RetractionBook
 from consentum.adapters.store.sealed import SealedFile
 from consentum.crypto.signing import WalletKey
@@ -143,6 +144,7 @@ def build(folder: Path) -> GatewayProcess:
         ledger=ledger,
         store=GatewayDatabase(file),
         enrolments=EnrolmentBook(file),
+        jobs=JobBook(file),
         retractions=RetractionBook(file),
         sender=ChainSender(rpc, deployment, account),
         peers=KeyServers(settings.key_servers),

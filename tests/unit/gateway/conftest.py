@@ -19,6 +19,7 @@ from consentum.services.gateway.app import create_app
 from tests.fakes.content import MemoryContentStore
 from tests.fakes.enrolments import MemoryEnrolments
 from tests.fakes.gateway_store import MemoryGatewayStore
+from tests.fakes.jobs import MemoryJobs
 from tests.fakes.retractions import MemoryRetractions
 from tests.unit.client.world import DOMAIN, NOW, POLICY, World, make_world
 from tests.unit.gateway.sender import MiningSender
@@ -46,6 +47,7 @@ def gateway(world: World, sender: MiningSender) -> Gateway:
         store=store,
         enrolments=MemoryEnrolments(),
         retractions=MemoryRetractions(store),
+        jobs=MemoryJobs(),
         sender=sender,
         peers=lambda: world.peers,
         pseudonym_key=b"\x99" * 32,

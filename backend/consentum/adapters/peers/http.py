@@ -25,6 +25,8 @@ _BY_CODE: dict[str, type[ConsentumError]] = {
         errors.NotFoundError,
         errors.ConflictError,
         errors.ReplayedError,
+        errors.StateError,
+        errors.LeaseError,
         errors.CorruptError,
     )
 }
@@ -36,6 +38,10 @@ RECURSION_LIMIT = 1_000
 # A CAR of 64 MiB and its frame fit; a peer must not fill this process's memory.
 MAX_ANSWER_BYTES = 128 * 1024 * 1024
 MAX_NOTICES_BYTES = 16 * 1024 * 1024
+
+
+class Unanswered(UnavailableError):
+    """Nobody is there: the request may be sent again."""
 
 
 class HttpClient:
@@ -78,6 +84,8 @@ class HttpClient:
         try:
             with self._client.stream(method, path, headers=self._headers, **options) as streamed:
                 response = self._read(streamed)
+        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+            raise Unanswered(f"{self.base} does not answer ({type(error).__name__})") from None
         except httpx.HTTPError as error:
             raise UnavailableError(f"{self.base} does not answer ({type(error).__name__})") from None
         if response.is_success:

@@ -14,6 +14,7 @@ from consentum.errors import NotFoundError
 from consentum.ports.chain import Ledger
 from consentum.ports.enrolments import Enrolments
 from consentum.ports.gateway_store import GatewayStore
+from consentum.ports.jobs import Jobs
 from consentum.ports.peers import KeyServerPeer
 from consentum.ports.retractions import Retractions
 from consentum.ports.transactions import Sender
@@ -30,6 +31,7 @@ class Gateway:
     store: GatewayStore
     enrolments: Enrolments
     retractions: Retractions
+    jobs: Jobs
     sender: Sender
     peers: Callable[[], Sequence[KeyServerPeer]]
     pseudonym_key: bytes

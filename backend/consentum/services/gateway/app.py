@@ -20,8 +20,8 @@ from consentum.flow.gateway import cohort, forward, relay
 from consentum.ports.chain import Roles
 from consentum.services import schemas
 from consentum.services.frame import framed
-from consentum.services.gateway import retractions
-from consentum.services.http import Body, SignedIn
+from consentum.services.gateway import jobs, retractions
+from consentum.services.http import Body, SignedIn, add_login
 from consentum.services.observe import age_of
 from consentum.wiring.gateway import GatewayProcess
 
@@ -32,6 +32,7 @@ MAX_CAR_BYTES = 64 * 1024 * 1024
 def create_app(process: GatewayProcess) -> FastAPI:
     """The application of one gateway; its background work lives as long as the application."""
     app = framed("Consentum gateway", process, process.start, process.stop)
+    add_login(app, process.desk)
     metrics, gateway = app.state.metrics, process.gateway
     metrics.gauge("consentum_balance_wei", "What the relayer can pay.", gateway.sender.balance)
     metrics.gauge("consentum_newest_block_age_seconds", "Age of the newest block.", lambda: age_of(gateway.ledger))
@@ -40,6 +41,7 @@ def create_app(process: GatewayProcess) -> FastAPI:
     _content_routes(app, process)
     _job_routes(app, process)
     retractions.add_routes(app, process)
+    jobs.add_routes(app, process)
     return app
 
 

@@ -17,7 +17,7 @@ from consentum.flow.wire import DepositRequest, Notice, ReleaseRequest, Retracti
 from consentum.ports.chain import Roles
 from consentum.services import schemas
 from consentum.services.frame import framed
-from consentum.services.http import Body, SignedIn
+from consentum.services.http import Body, SignedIn, add_login
 from consentum.services.observe import age_of
 from consentum.wiring.keyserver import KeyServerProcess
 
@@ -25,6 +25,7 @@ from consentum.wiring.keyserver import KeyServerProcess
 def create_app(process: KeyServerProcess) -> FastAPI:
     """The application of one server; its background work lives as long as the application."""
     app = framed("Consentum key server", process, process.start, process.stop, process.warnings)
+    add_login(app, process.desk)
     _numbers(app, process)
     _working_routes(app, process)
     _journal_routes(app, process)
