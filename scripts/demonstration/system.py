@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -98,8 +98,9 @@ class System:
     def deployment_path(self) -> Path:
         return self.folder / "deployment.json"
 
-    def start_services(self) -> None:
-        """Three key servers, a gateway, a runner; each with keys of its own and a little gas."""
+    def start_services(self, custodians: Sequence[str], sponsored: Sequence[str] = ()) -> None:
+        """Three key servers, a gateway, a runner; each with keys of its own and a little gas. The gateway takes these
+        custodians' deposits and pays for the patients they know."""
         common = {"rpc": self.rpc_url, "deployment": str(self.deployment_path)}
         for number in range(1, SERVERS + 1):
             port, folder = free_port(), self.folder / f"new-{number}"
@@ -110,7 +111,14 @@ class System:
         port = free_port()
         self.gateway_url = f"http://localhost:{port}"
         endpoints = tuple(server.endpoint for server in self.servers)
-        gateway_settings = GatewaySettings(**common, port=port, endpoint=self.gateway_url, key_servers=endpoints)
+        gateway_settings = GatewaySettings(
+            **common,
+            port=port,
+            endpoint=self.gateway_url,
+            key_servers=endpoints,
+            custodians=tuple(custodians),
+            sponsored=tuple(sponsored),
+        )
         relayer = gateway.initialise(self.folder / "gateway", gateway_settings)
         port = free_port()
         self.runner_url = f"http://localhost:{port}"

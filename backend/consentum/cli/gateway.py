@@ -33,16 +33,9 @@ def init(folder: Path, key_servers: tuple[str, ...], relay: bool, **options: obj
 @click.option("--no-relay", is_flag=True, help="Put nothing on chain this time; still forward notices and releases.")
 def serve_command(folder: Path, no_relay: bool) -> None:
     """Serve until stopped."""
-    from dataclasses import replace  # noqa: PLC0415 - as above
+    from consentum.services.gateway.workers import serve_folder  # noqa: PLC0415 - as above
 
-    from consentum.services.gateway.app import create_app  # noqa: PLC0415 - as above
-    from consentum.services.serve import serve  # noqa: PLC0415 - as above
-    from consentum.wiring.gateway import build  # noqa: PLC0415 - as above
-
-    process = build(folder)
-    if no_relay:
-        process.settings = replace(process.settings, relay=False)
-    serve(create_app(process), process.settings)
+    serve_folder(folder, relay=not no_relay)
 
 
 @group.command("status")

@@ -13,12 +13,15 @@ import pytest
 from starlette.testclient import TestClient
 
 from consentum.adapters.chain.deployment import Deployment
-from consentum.flow.gateway.gateway import Gateway
+from consentum.flow.gateway.gateway import Gateway, Sponsorship
 from consentum.flow.login import LoginDesk
 from consentum.services.gateway.app import create_app
 from tests.fakes.content import MemoryContentStore
 from tests.fakes.enrolments import MemoryEnrolments
 from tests.fakes.gateway_store import MemoryGatewayStore
+from tests.fakes.registries import MemoryRegistries
+from tests.fakes.shared import MemoryShared
+from tests.fakes.studies import MemoryStudies
 from tests.unit.client.world import DOMAIN, NOW, POLICY, World, make_world
 from tests.unit.gateway.sender import MiningSender
 
@@ -43,11 +46,21 @@ def gateway(world: World, sender: MiningSender) -> Gateway:
         ledger=world.ledger,
         store=MemoryGatewayStore(),
         enrolments=MemoryEnrolments(),
+        studies=MemoryStudies(),
+        shared=MemoryShared(),
+        registries=MemoryRegistries(),
         sender=sender,
         peers=lambda: world.peers,
         pseudonym_key=b"\x99" * 32,
         clock=lambda: float(NOW),
+        sponsorship=sponsorship_of(world),
     )
+
+
+def sponsorship_of(world: World) -> Sponsorship:
+    """The hospital is a custodian of this gateway, and the operator pays for the two patients."""
+    people = frozenset(who.address.lower() for who in (world.alice, world.bob))
+    return Sponsorship(frozenset({world.hospital.address.lower()}), people)
 
 
 def process_of(gateway: Gateway) -> Any:

@@ -18,7 +18,7 @@ from consentum.errors import UnavailableError
 from consentum.flow.client.deposit import Batch
 from consentum.flow.gateway.cohort import cohort
 from consentum.flow.gateway.forward import deposit
-from consentum.flow.gateway.gateway import Gateway
+from consentum.flow.gateway.gateway import Gateway, Sponsorship
 from consentum.jobs.work import JobState, work
 from tests.fakes.enrolments import MemoryEnrolments
 from tests.fakes.gateway_store import MemoryGatewayStore
@@ -40,7 +40,8 @@ class Process:
         self.store = MemoryGatewayStore()
         peers: Any = world.peers
         parts: dict[str, Any] = {"ledger": world.ledger, "store": self.store, "enrolments": MemoryEnrolments()}
-        parts |= {"sender": None, "peers": lambda: peers}
+        parts |= {"sender": None, "peers": lambda: peers, "studies": None, "shared": None, "registries": None}
+        parts["sponsorship"] = Sponsorship(frozenset({world.hospital.address.lower()}))
         self._gateway = Gateway(domain=DOMAIN, pseudonym_key=b"\x99" * 32, clock=lambda: float(NOW), **parts)
 
     def gateway(self) -> Any:

@@ -25,6 +25,8 @@ _BY_CODE: dict[str, type[ConsentumError]] = {
         errors.NotFoundError,
         errors.ConflictError,
         errors.ReplayedError,
+        errors.IdempotencyError,
+        errors.NotSponsoredError,
         errors.CorruptError,
     )
 }
