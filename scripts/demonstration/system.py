@@ -98,7 +98,7 @@ class System:
     def deployment_path(self) -> Path:
         return self.folder / "deployment.json"
 
-    def start_services(self, custodians: Sequence[str], sponsored: Sequence[str] = ()) -> None:
+    def start_services(self, custodians: Sequence[str]) -> None:
         """Three key servers, a gateway, a runner; each with keys of its own and a little gas. The gateway takes these
         custodians' deposits and pays for the patients they know."""
         common = {"rpc": self.rpc_url, "deployment": str(self.deployment_path)}
@@ -117,7 +117,6 @@ class System:
             endpoint=self.gateway_url,
             key_servers=endpoints,
             custodians=tuple(custodians),
-            sponsored=tuple(sponsored),
         )
         relayer = gateway.initialise(self.folder / "gateway", gateway_settings)
         port = free_port()

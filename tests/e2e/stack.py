@@ -110,9 +110,7 @@ def running() -> Iterator[Stack]:
     system, people, silent = System(), cast(20), Silent()
     try:
         system.start_chain(lambda _: None)
-        custodians = [key.address for key in people.custodians]
-        # Patients whom a test invents have no custodian; the operator pays for them all the same.
-        system.start_services(custodians, [patient.address for patient in people.patients])
+        system.start_services([key.address for key in people.custodians])
         committee = found_committee(system)
         board, studies = found_studies(system, people)
         system.start_runner(board.id, committee)

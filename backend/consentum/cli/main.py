@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from consentum.cli import contracts, gateway, keyserver, runner
+from consentum.cli import board, contracts, gateway, keyserver, runner, study
 from consentum.errors import ConsentumError
 
 
@@ -17,7 +17,7 @@ def cli() -> None:
     """Patients decide, on a ledger nobody owns, who may learn from their health records."""
 
 
-for group in (contracts.group, keyserver.group, gateway.group, runner.group):
+for group in (contracts.group, keyserver.group, gateway.group, runner.group, board.group, study.group):
     cli.add_command(group)
 
 

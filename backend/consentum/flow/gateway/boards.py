@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from eth_abi.abi import encode
-from eth_utils.crypto import keccak
-
 from consentum.crypto import typed
 from consentum.domain.messages import MESSAGES, Message
 from consentum.domain.parsing import as_bytes, as_integer, as_list, as_object, as_signature, hexed
 from consentum.errors import ConflictError, MalformedError, NotFoundError, NotSponsoredError, SignatureRefused
+from consentum.flow.client.boards import new_board
 from consentum.flow.gateway import registering
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.gateway.sponsoring import pays_for
@@ -39,17 +37,12 @@ def create(gateway: Gateway, data: object, who: str) -> dict[str, Any]:
         raise MalformedError("members are ascending and different", field="members")
     if not 1 <= quorum <= len(members):
         raise MalformedError("quorum is 1 to the number of members", field="quorum")
-    board = board_id(members, quorum, salt)
+    board, _ = new_board(members, quorum, salt)
     if board not in gateway.sponsorship.boards and not pays_for(gateway, who):
         raise NotSponsoredError("the gateway pays neither for this board nor for whoever asks")
     value = {"members": list(members), "quorum": quorum, "salt": hexed(salt)}
     queued = gateway.store.enqueue(registering.of_call("CreateBoard", hexed(board), value))
     return {"board": hexed(board), "id": hexed(queued.id), "state": queued.state}
-
-
-def board_id(members: tuple[str, ...], quorum: int, salt: bytes) -> bytes:
-    """As StudyRegistry.createBoard computes it."""
-    return keccak(encode(("address[]", "uint8", "bytes32"), (list(members), quorum, salt)))
 
 
 def vote(gateway: Gateway, data: object) -> dict[str, Any]:
