@@ -13,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from consentum.adapters.chain.deployment import Deployment
+from consentum.flow.gateway import hedge
 from consentum.flow.gateway.gateway import Gateway, Sponsorship
 from consentum.flow.login import LoginDesk
 from consentum.services.gateway.app import create_app
@@ -40,7 +41,8 @@ def sender(world: World) -> MiningSender:
 
 
 @pytest.fixture
-def gateway(world: World, sender: MiningSender) -> Gateway:
+def gateway(world: World, sender: MiningSender, monkeypatch: pytest.MonkeyPatch) -> Gateway:
+    monkeypatch.setattr(hedge, "GRACE_SECONDS", 10.0)  # a busy machine is not a hanging server
     return Gateway(
         domain=DOMAIN,
         ledger=world.ledger,

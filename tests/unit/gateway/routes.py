@@ -21,6 +21,7 @@ from tests.unit.client.world import DEADLINE, DOMAIN, LAB, NOW, World
 from tests.unit.gateway.conftest import ORIGIN
 
 ANYBODY, SIGNED_IN, SIGNATURE = "anybody", "whoever signed in", "whoever holds the signature"
+KNOWS, PAID, MEMBER = "whoever knows the id", "for those the gateway pays for", "a member of the board"
 SUBJECT, CUSTODIAN, PARTY, RUNNER = "the subject", "the custodian", "requester and runner", "the job's runner"
 
 # Every route, and who may call it. A new route fails the test below until it is here and in REQUESTS.
@@ -35,11 +36,25 @@ ACCESS = {
     ("post", "/v1/revocations"): SIGNATURE,
     ("post", "/v1/forms"): SIGNED_IN,
     ("get", "/v1/forms/{form}"): ANYBODY,
-    ("post", "/v1/content"): SIGNED_IN,
+    ("post", "/v1/content"): CUSTODIAN,
     ("post", "/v1/content/car"): ANYBODY,
     ("post", "/v1/deposits"): CUSTODIAN,
     ("post", "/v1/cohorts"): PARTY,
     ("post", "/v1/releases"): RUNNER,
+    ("post", "/v1/identities"): SIGNATURE,
+    ("post", "/v1/identities/recoveries"): SIGNATURE,
+    ("post", "/v1/identities/finalizations"): PAID,
+    ("get", "/v1/relayed/{identity}"): KNOWS,
+    ("post", "/v1/studies"): SIGNATURE,
+    ("get", "/v1/studies"): ANYBODY,
+    ("get", "/v1/studies/{study}"): KNOWS,
+    ("post", "/v1/studies/{study}/amendments"): SIGNATURE,
+    ("post", "/v1/studies/{study}/members"): SIGNATURE,
+    ("post", "/v1/studies/{study}/withdrawal"): SIGNATURE,
+    ("post", "/v1/boards"): PAID,
+    ("post", "/v1/motions"): SIGNATURE,
+    ("get", "/v1/motions"): MEMBER,
+    ("post", "/v1/motions/{motion}/recusals"): MEMBER,
 }
 WITH_SESSION = [route for route, who in ACCESS.items() if who in (SIGNED_IN, SUBJECT, CUSTODIAN, PARTY, RUNNER)]
 WITH_BODY = [

@@ -17,7 +17,7 @@ from consentum.errors import ConsentumError, UnavailableError
 log = logging.getLogger("consentum.gateway")
 T = TypeVar("T")
 MAX_OUTSTANDING = 32
-GRACE_SECONDS = 0.1
+GRACE_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
