@@ -188,15 +188,19 @@ def test_every_command_and_each_of_its_options_is_explained(line: str, command: 
 def test_every_command_named_anywhere_exists() -> None:
     exist = {line for line, _ in _commands()}
     for page in PAGES:
-        named = re.findall(r"consentum (?:contracts|keyserver|gateway|runner) [a-z]+", page.read_text("utf-8"))
+        named = re.findall(
+            r"consentum (?:contracts|keyserver|gateway|runner|board|study) [a-z-]+", page.read_text("utf-8")
+        )
         assert set(named) - exist == set(), page.name
 
 
 def test_the_readme_names_every_command() -> None:
     told = {
         (noun, verb)
-        for noun, first, more in re.findall(r"^\| `consentum (\w+) (\w+)`((?: · `\w+`)*) \|", README, re.MULTILINE)
-        for verb in (first, *re.findall(r"\w+", more))
+        for noun, first, more in re.findall(
+            r"^\| `consentum (\w+) ([\w-]+)`((?: · `[\w-]+`)*) \|", README, re.MULTILINE
+        )
+        for verb in (first, *re.findall(r"[\w-]+", more))
     }
     assert told == {tuple(line.split()[1:]) for line, _ in _commands()}
 

@@ -20,11 +20,16 @@ def group() -> None:
 @init_options
 @click.option("--key-server", "key_servers", multiple=True, required=True, help="Endpoint; once per server.")
 @click.option("--relay/--no-relay", default=True, help="Whether it puts messages on chain.")
-def init(folder: Path, key_servers: tuple[str, ...], relay: bool, **options: object) -> None:
+@click.option("--custodian", "custodians", multiple=True, help="Address that may deposit here; once per custodian.")
+@click.option("--sponsored", multiple=True, help="Further address whose messages it pays for; once each.")
+@click.option("--board", "boards", multiple=True, help="Id of a board whose decisions it pays for; once each.")
+@click.option("--reserve-wei", type=int, default=0, help="With less than this left, it pays for revocations alone.")
+@click.option("--workers", type=int, default=1, help="Processes that serve.")
+def init(folder: Path, **options: object) -> None:
     """Create keys and settings in a folder; prints the relayer's address, which needs gas."""
     from consentum.wiring import gateway  # noqa: PLC0415 - web3 takes a second to load; help should not
 
-    settings = GatewaySettings(**common(**options), key_servers=key_servers, relay=relay)  # type: ignore[arg-type]
+    settings = GatewaySettings(**common(**options))  # type: ignore[arg-type]
     click.echo(gateway.initialise(folder, settings))
 
 

@@ -20,6 +20,7 @@ from consentum.domain.parsing import as_bytes, as_list, as_object, hexed
 from consentum.errors import MalformedError, NotFoundError
 from consentum.flow.gateway import cohort, forward, relay
 from consentum.flow.gateway.sponsoring import deposits_for_someone
+from consentum.flow.gateway.studies import MAX_FORM_CHARACTERS
 from consentum.ports.chain import Roles
 from consentum.services import schemas
 from consentum.services.gateway import registries
@@ -28,7 +29,6 @@ from consentum.services.gateway.limits import ANONYMOUS_PER_MINUTE, Meter, add_m
 from consentum.services.http import Body, SignedIn, add_login, health_routes, new_app
 from consentum.wiring.gateway import GatewayProcess
 
-MAX_FORM_CHARACTERS = 200_000
 MAX_CAR_BYTES = 64 * 1024 * 1024
 
 
