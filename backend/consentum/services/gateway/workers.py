@@ -19,6 +19,8 @@ from consentum.settings import GatewaySettings, hand_to_workers, handed_to_worke
 from consentum.wiring.gateway import build
 
 PARENT_SECONDS = 1.0
+# A worker that says nothing for so long is replaced; on a busy machine starting one alone takes several seconds.
+HEALTH_SECONDS = 60
 
 
 def serve_folder(folder: Path, relay: bool = True) -> None:
@@ -41,6 +43,7 @@ def serve_folder(folder: Path, relay: bool = True) -> None:
             access_log=False,
             log_level="warning",
             timeout_graceful_shutdown=10,
+            timeout_worker_healthcheck=HEALTH_SECONDS,
         )
     finally:
         lock.release()
