@@ -115,6 +115,18 @@ class OutdatedError(ConsentumError):
     code = "OUTDATED"
 
 
+class IdempotencyError(ConflictError):
+    """The idempotency key was used for another request; take a new key for a new request."""
+
+    code = "IDEMPOTENCY"
+
+
+class NotSponsoredError(ConsentumError):
+    """This gateway does not pay for this person's messages; send them to the chain yourself, or enrol first."""
+
+    code = "NOT_SPONSORED"
+
+
 class ReplayedError(ConflictError):
     """The nonce was used for another message."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 import shutil
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -115,6 +116,27 @@ class GatewaySettings(ServiceSettings):
     """Messages that one transaction carries at most."""
     relay_wait_seconds: float = 0.25
     """How long the relayer waits for a batch to fill."""
+    custodians: tuple[str, ...] = ()
+    """Addresses of the custodians that may upload and deposit, and whose word makes a patient known: for known patients
+    the gateway pays."""
+    sponsored: tuple[str, ...] = ()
+    """Further addresses whose identity, board and study messages the gateway pays for."""
+    boards: tuple[str, ...] = ()
+    """Ids (0x) of the boards whose studies and decisions the gateway pays for."""
+    reserve_wei: int = 0
+    """With less than this left, the gateway pays for revocations alone."""
+    workers: int = 1
+    """Processes that serve; one of them does the background work."""
+
+    def validate(self) -> None:
+        ServiceSettings.validate(self)
+        for name, length in (("custodians", 40), ("sponsored", 40), ("boards", 64)):
+            if not all(re.fullmatch(rf"0x[0-9a-fA-F]{{{length}}}", str(item)) for item in getattr(self, name)):
+                raise SettingsError(f"{name} holds something that is no 0x text of {length} digits", field=name)
+        if not 1 <= self.workers <= 64:
+            raise SettingsError("workers is 1 to 64", field="workers")
+        if self.reserve_wei < 0:
+            raise SettingsError("reserve_wei is not negative", field="reserve_wei")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +178,20 @@ class ClientSettings:
 def home_folder() -> Path:
     """CONSENTUM_HOME, else ~/.consentum."""
     return Path(os.environ.get("CONSENTUM_HOME") or Path.home() / ".consentum")
+
+
+def hand_to_workers(folder: Path, relay: bool) -> None:
+    """Leaves in this process's environment what its workers need to know."""
+    os.environ["CONSENTUM_GATEWAY_WORKER"] = json.dumps([str(folder.resolve()), relay, os.getpid()])
+
+
+def handed_to_worker() -> tuple[Path, bool, int]:
+    """The folder, whether to relay, and the parent's process id. SettingsError outside a worker."""
+    try:
+        folder, relay, parent = json.loads(os.environ["CONSENTUM_GATEWAY_WORKER"])
+    except (KeyError, ValueError):
+        raise SettingsError("this is no worker of a gateway", field="CONSENTUM_GATEWAY_WORKER") from None
+    return Path(folder), bool(relay), int(parent)
 
 
 def write_json(path: Path, data: Any) -> None:

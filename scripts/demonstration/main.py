@@ -66,7 +66,7 @@ def run(arguments: Arguments, system: System, story: Story) -> dict[str, Any]:
         story.doing("the chain starts")
         system.start_chain(story.say)
         story.doing("the services start")
-        system.start_services()
+        system.start_services([key.address for key in people.custodians])
         act.committee = found_committee(system)
         story.say(f"committee {act.committee.hex()[:16]}…: 3 key servers, any 2 rebuild a key, 1 alone learns nothing")
     with story.stage("studies", "An ethics board approves two studies and accredits the runner"):

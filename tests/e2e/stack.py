@@ -110,7 +110,7 @@ def running() -> Iterator[Stack]:
     system, people, silent = System(), cast(20), Silent()
     try:
         system.start_chain(lambda _: None)
-        system.start_services()
+        system.start_services([key.address for key in people.custodians])
         committee = found_committee(system)
         board, studies = found_studies(system, people)
         system.start_runner(board.id, committee)

@@ -12,7 +12,7 @@ from typing import Any
 from consentum.domain.messages import Consent
 from consentum.domain.records import Record
 from consentum.errors import NotFoundError
-from consentum.ports.gateway_store import PendingDeposit, Relayed
+from consentum.ports.gateway_store import ENDINGS, PendingDeposit, Relayed
 
 
 class MemoryGatewayStore:
@@ -60,7 +60,7 @@ class MemoryGatewayStore:
     def queued(self, limit: int) -> list[Relayed]:
         with self._lock:
             waiting = [message for message in self.relays.values() if message.state == "queued"]
-            return sorted(waiting, key=lambda m: (m.kind == "Consent", self.attempts[m.id]))[:limit]
+            return sorted(waiting, key=lambda m: (m.kind not in ENDINGS, self.attempts[m.id]))[:limit]
 
     def failed(self, identity: bytes, at_most: int) -> None:
         with self._lock:
@@ -95,6 +95,9 @@ class MemoryGatewayStore:
             known = self.deposits.get(records_root)
             if known is not None and not known.acknowledged:
                 del self.deposits[records_root]
+
+    def deposit(self, records_root: bytes) -> PendingDeposit:
+        return _found(self.deposits, records_root)
 
     def pending_deposits(self) -> list[PendingDeposit]:
         with self._lock:

@@ -36,6 +36,12 @@ class FakeSender:
     def balance(self) -> int:
         return self.wei
 
+    def was_sent(self, call: Call) -> bool:
+        return call in self.sent
+
+    def tend(self) -> None:
+        """Nothing is ever stuck here."""
+
     def send(self, calls: Sequence[Call], timeout: float = 30.0) -> list[str]:
         hashes = []
         for call in calls:

@@ -191,7 +191,9 @@ def test_every_command_and_each_of_its_options_is_explained(line: str, command: 
 def test_every_command_named_anywhere_exists() -> None:
     exist = {line for line, _ in _commands()}
     for page in PAGES:
-        named = re.findall(r"consentum (?:contracts|keyserver|gateway|runner) [a-z-]+", page.read_text("utf-8"))
+        named = re.findall(
+            r"consentum (?:contracts|keyserver|gateway|runner|board|study) [a-z-]+", page.read_text("utf-8")
+        )
         assert set(named) - exist == set(), page.name
 
 

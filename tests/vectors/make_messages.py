@@ -16,7 +16,7 @@ from consentum.domain.messages import MESSAGES, Message
 
 CHAIN_ID = 31337
 REGISTRY = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
-STATIC = [name for name in MESSAGES if name not in ("Terms", "Propose")]
+STATIC = [name for name in MESSAGES if name not in ("Terms", "Propose", "Amend", "ChangeBoard")]
 
 
 def sample(name: str) -> Message:

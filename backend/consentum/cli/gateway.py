@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
 from consentum.cli.output import json_option
-from consentum.cli.services import add_status, common, folder_option, init_options, initialise, serve_folder
+from consentum.cli.services import add_status, common, folder_option, init_options, initialise
 from consentum.settings import GatewaySettings
 
 
@@ -23,6 +21,11 @@ def group() -> None:
 @init_options
 @click.option("--key-server", "key_servers", multiple=True, required=True, help="Endpoint; once per server.")
 @click.option("--relay/--no-relay", default=True, help="Whether it puts messages on chain.")
+@click.option("--custodian", "custodians", multiple=True, help="Address that may deposit here; once per custodian.")
+@click.option("--sponsored", multiple=True, help="Further address whose messages it pays for; once each.")
+@click.option("--board", "boards", multiple=True, help="Id of a board whose decisions it pays for; once each.")
+@click.option("--reserve-wei", type=int, default=0, help="With less than this left, it pays for revocations alone.")
+@click.option("--workers", type=int, default=1, help="Processes that serve.")
 def init(folder: Path, as_json: bool, **options: object) -> None:
     """Create keys and settings in a folder; prints the relayer's address, which needs gas."""
     initialise("gateway", folder, GatewaySettings(**common(**options)), as_json)  # type: ignore[arg-type]
@@ -34,13 +37,10 @@ def init(folder: Path, as_json: bool, **options: object) -> None:
 @json_option
 def serve_command(folder: Path, no_relay: bool, as_json: bool) -> None:
     """Serve until stopped."""
+    from consentum.services.gateway.workers import serve_gateway  # noqa: PLC0415 - web3 is slow to load; help is not
+
     del as_json  # it prints nothing but errors, and main looks for the option itself
-
-    def change(process: Any) -> None:
-        if no_relay:
-            process.settings = replace(process.settings, relay=False)
-
-    serve_folder("gateway", GatewaySettings.load(folder), folder, change)
+    serve_gateway(folder, relay=not no_relay)
 
 
 add_status(group, GatewaySettings)

@@ -5,7 +5,20 @@ from __future__ import annotations
 
 import click
 
-from consentum.cli import completion, contracts, doctor, explain, frame, gateway, keyserver, runner, settings, system
+from consentum.cli import (
+    board,
+    completion,
+    contracts,
+    doctor,
+    explain,
+    frame,
+    gateway,
+    keyserver,
+    runner,
+    settings,
+    study,
+    system,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,7 +27,7 @@ def cli() -> None:
     """Patients decide, on a ledger nobody owns, who may learn from their health records."""
 
 
-for group in (contracts.group, keyserver.group, gateway.group, runner.group):
+for group in (contracts.group, keyserver.group, gateway.group, runner.group, board.group, study.group):
     cli.add_command(group)
 for command in (system.up, system.down, system.status, doctor.command):
     cli.add_command(command)

@@ -140,6 +140,42 @@ class AddDelegate(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class RevokeDelegate(Message):
+    """DidRegistry: ends a delegate."""
+
+    identity: str
+    delegateType: bytes  # noqa: N815 - as above
+    delegate: str
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetRecovery(Message):
+    """DidRegistry: how many recovery delegates must sign together; 0 means no recovery."""
+
+    identity: str
+    threshold: int
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProposeOwner(Message):
+    """DidRegistry: begins an owner change, by the controller or by her recovery delegates."""
+
+    identity: str
+    newOwner: str  # noqa: N815 - as above
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOwner(Message):
+    """DidRegistry: the controller stops a pending owner change."""
+
+    identity: str
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
 class Terms(Message):
     """What a study does; part of Propose and Amend."""
 
@@ -163,6 +199,16 @@ class Propose(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Amend(Message):
+    """StudyRegistry: the lead proposes the next version; the approved one stays in force until the board decides."""
+
+    study: bytes
+    version: int
+    terms: Terms
+    forms: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SetMember(Message):
     """StudyRegistry: the lead lets somebody request under her study, or no longer."""
 
@@ -173,12 +219,38 @@ class SetMember(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Withdraw(Message):
+    """StudyRegistry: the lead closes her study for ever."""
+
+    study: bytes
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
 class Approve(Message):
     """StudyRegistry: a board approves one version until a time."""
 
     study: bytes
     version: int
     until: int
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reject(Message):
+    """StudyRegistry: a board rejects one version; reason is the hash of a text."""
+
+    study: bytes
+    version: int
+    reason: bytes
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suspend(Message):
+    """StudyRegistry: a board suspends an approved study, until it approves it again."""
+
+    study: bytes
     nonce: int
 
 
@@ -210,10 +282,22 @@ class AcceptForm(Message):
     nonce: int
 
 
+@dataclass(frozen=True, slots=True)
+class ChangeBoard(Message):
+    """StudyRegistry: a board changes its own members and quorum."""
+
+    board: bytes
+    members: tuple[str, ...]
+    quorum: int
+    nonce: int
+
+
 MESSAGES: dict[str, type[Message]] = {
     cls.__name__: cls
     for cls in (
         *(Consent, Revoke, RevokeAll, Freeze, Enrol, Deposit, Retract, Job, Release, Login),
-        *(AddDelegate, Terms, Propose, SetMember, Approve, Close, Accredit, AcceptForm),
+        *(AddDelegate, RevokeDelegate, SetRecovery, ProposeOwner, CancelOwner),
+        *(Terms, Propose, Amend, SetMember, Withdraw),
+        *(Approve, Reject, Suspend, Close, Accredit, AcceptForm, ChangeBoard),
     )
 }

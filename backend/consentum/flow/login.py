@@ -6,7 +6,8 @@ The digest is computed by the client like any other, so a login can never be a s
 
 from __future__ import annotations
 
-import hashlib
+import base64
+import hmac
 import secrets
 import threading
 from collections.abc import Callable
@@ -22,30 +23,47 @@ from consentum.ports.chain import Claim, Ledger, Roles
 
 CHALLENGE_SECONDS = 300
 SESSION_SECONDS = 900
-MAX_OPEN_CHALLENGES = 10_000
+TIDY_ABOVE = 10_000
+
+
+class Once:
+    """Challenges that were used, in the memory of one process."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock, self._used, self._lock = clock, dict[bytes, float](), threading.Lock()
+
+    def __call__(self, challenge: bytes) -> bool:
+        """True the first time."""
+        now = self._clock()
+        with self._lock:
+            if len(self._used) > TIDY_ABOVE:
+                self._used = {c: t for c, t in self._used.items() if t > now}
+            first = challenge not in self._used
+            self._used.setdefault(challenge, now + 2 * CHALLENGE_SECONDS)
+        return first
 
 
 @dataclass(slots=True)
 class LoginDesk:
-    """Challenges and sessions of one process, in memory: a restart only means signing in again."""
+    """Challenges and sessions are signed with a key of this service, so that nothing is kept for them and all its
+    workers take them. key: 32 bytes, by default this process's own; spend: says whether a challenge is used for the
+    first time, by default among this process's."""
 
     ledger: Ledger
     domain: Domain
     origin: str
     clock: Callable[[], float]
-    _challenges: dict[bytes, float] = field(default_factory=dict)
-    _sessions: dict[bytes, tuple[str, float]] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    spend: Callable[[bytes], bool] | None = None
+
+    def __post_init__(self) -> None:
+        self.spend = self.spend or Once(self.clock)
 
     def challenge(self) -> dict[str, Any]:
         """A fresh challenge; it can be used once, within five minutes."""
-        challenge, now = secrets.token_bytes(32), self.clock()
-        with self._lock:
-            self._challenges = {c: t for c, t in self._challenges.items() if t > now}
-            while len(self._challenges) >= MAX_OPEN_CHALLENGES:
-                self._challenges.pop(next(iter(self._challenges)))
-            self._challenges[challenge] = now + CHALLENGE_SECONDS
-        return {"challenge": hexed(challenge), "origin": self.origin, "expires": int(now) + CHALLENGE_SECONDS}
+        expires = int(self.clock()) + CHALLENGE_SECONDS
+        plain = expires.to_bytes(6, "big") + secrets.token_bytes(10)
+        return {"challenge": hexed(plain + self._mac(b"challenge", plain)), "origin": self.origin, "expires": expires}
 
     def open(self, data: object) -> dict[str, Any]:
         """A session for {login, signature}. SignatureRefused for another origin, a used or old challenge, or a
@@ -58,29 +76,37 @@ class LoginDesk:
         now = self.clock()
         if not now < login.expires <= now + CHALLENGE_SECONDS:
             raise SignatureRefused("the login has expired or lasts too long", field="expires")
-        with self._lock:
-            if self._challenges.pop(login.challenge, 0) < now:
-                raise SignatureRefused("the challenge is not open", field="challenge")
+        self._spend(login.challenge, now)
         claim = Claim(login.who, Roles.ASSERTION, typed.digest(self.domain, login), signature)
         if not self.ledger.signed_by(self.ledger.view().latest, [claim])[0]:
             raise SignatureRefused("the login is not signed by who it names", field="signature")
-        token, expires = secrets.token_urlsafe(32), now + SESSION_SECONDS
-        with self._lock:
-            self._sessions = {t: s for t, s in self._sessions.items() if s[1] > now}
-            self._sessions[_hash(token)] = (login.who.lower(), expires)
-        return {"token": token, "expires": int(expires)}
+        expires = int(now) + SESSION_SECONDS
+        plain = typed.address_bytes(login.who) + expires.to_bytes(6, "big") + secrets.token_bytes(6)
+        token = base64.urlsafe_b64encode(plain + self._mac(b"session", plain)).decode()
+        return {"token": token, "expires": expires}
 
     def who(self, token: str) -> str:
         """The address of a session, lower-case. SignatureRefused if there is none."""
-        with self._lock:
-            session = self._sessions.get(_hash(token))
-        if session is None or session[1] <= self.clock():
+        try:
+            raw = base64.b64decode(token, altchars=b"-_", validate=True)
+        except ValueError:
+            raw = b""
+        plain, mac = raw[:32], raw[32:]
+        genuine = len(raw) == 48 and hmac.compare_digest(mac, self._mac(b"session", plain))
+        if not genuine or int.from_bytes(plain[20:26], "big") <= self.clock():
             raise SignatureRefused("sign in first", field="authorization")
-        return session[0]
+        return hexed(plain[:20])
 
+    def _spend(self, challenge: bytes, now: float) -> None:
+        """Ours, not too old, and not used before."""
+        plain, mac = challenge[:16], challenge[16:]
+        genuine = hmac.compare_digest(mac, self._mac(b"challenge", plain))
+        if not genuine or int.from_bytes(plain[:6], "big") < now or not (self.spend and self.spend(challenge)):
+            raise SignatureRefused("the challenge is not open", field="challenge")
 
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+    def _mac(self, what: bytes, plain: bytes) -> bytes:
+        """16 bytes, over the origin too."""
+        return hmac.digest(self.key, what + b"\0" + self.origin.encode() + b"\0" + plain, "sha256")[:16]
 
 
 def bearer(header: str | None) -> str:

@@ -12,11 +12,15 @@ from typing import Any, Protocol
 from consentum.domain.messages import Consent
 from consentum.domain.records import Record
 
+# What ends something is sent before everything else, and from the last of the money.
+ENDINGS = ("Freeze", "RevokeAll", "Revoke")
+
 
 @dataclass(frozen=True, slots=True)
 class Relayed:
-    """A signed message for the chain. kind: Consent, Revoke, RevokeAll or Freeze; value: commitment (0x) or time;
-    state: queued, mined or refused."""
+    """A signed message for the chain. kind: the struct's name, or RecoverOwner, FinalizeOwner or CreateBoard; subject:
+    whom or what it is about, sent in order; value: a commitment (0x), a time, or the message as JSON; state: queued,
+    mined or refused."""
 
     id: bytes
     kind: str
@@ -84,6 +88,10 @@ class GatewayStore(Protocol):
 
     def drop_deposit(self, records_root: bytes) -> None:
         """Forgets a deposit that was refused for good; an acknowledged one stays."""
+        ...
+
+    def deposit(self, records_root: bytes) -> PendingDeposit:
+        """A deposit as it stands, acknowledged or not. NotFoundError if there is none."""
         ...
 
     def pending_deposits(self) -> list[PendingDeposit]: ...

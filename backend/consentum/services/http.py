@@ -29,6 +29,7 @@ _STATUS: list[tuple[type[ConsentumError], int]] = [
     (errors.MalformedError, 400),
     (errors.CorruptError, 400),
     (errors.SignatureRefused, 403),
+    (errors.NotSponsoredError, 403),
     (errors.NotFoundError, 404),
     (errors.ConflictError, 409),
     (errors.RefusedError, 503),

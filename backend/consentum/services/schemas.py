@@ -87,6 +87,31 @@ NOTICE = exactly(
     message={"anyOf": [message(kind) for kind in ("Revoke", "RevokeAll", "Freeze")]},
     signature=HEX,
 )
+_TEXT = {"type": "string", "minLength": 1}
+_VOTE = exactly(member=hex_of(20), signature=HEX)
+
+
+def one_of(*kinds: str) -> Schema:
+    """A signed message of one of these kinds."""
+    messages = {"anyOf": [message(kind) for kind in kinds]}
+    return exactly(kind={"enum": list(kinds)}, message=messages, signature=HEX)
+
+
+def by_lead(kind: str) -> Schema:
+    """A message of a study's lead."""
+    return exactly(message=message(kind), signature=HEX)
+
+
+IDENTITY = one_of("AddDelegate", "RevokeDelegate", "SetRecovery", "ProposeOwner", "CancelOwner")
+RECOVERY = exactly(identity=hex_of(20), newOwner=hex_of(20), votes=list_of(_VOTE, 100))
+FINALIZATION = exactly(identity=hex_of(20))
+STUDY = exactly(
+    propose=message("Propose"), signature=HEX, name=_TEXT, title=_TEXT, summary=_TEXT, forms=list_of(_TEXT, 20)
+)
+AMENDMENT = exactly(message=message("Amend"), signature=HEX, forms=list_of(_TEXT, 20))
+BOARD = exactly(members=list_of(hex_of(20), 100), quorum={"type": "integer", "minimum": 1}, salt=hex_of(32))
+MOTION = one_of("Approve", "Reject", "Suspend", "Close", "Accredit", "AcceptForm", "ChangeBoard")
+RECUSAL = exactly(motion=hex_of(32))
 GRANT = exactly(consent=message("Consent"), signature=HEX)
 FORM = exactly(text={"type": "string", "minLength": 1})
 CIDS = exactly(cids=list_of({"type": "string"}))
@@ -102,9 +127,8 @@ PACKAGE = exactly(
 PACKAGE["properties"]["onConsentChange"] = {"enum": [RAISE, DROP]}
 JOB = exactly(job=message("Job"), jobSignature=HEX, package=PACKAGE, resultKey=hex_of(1216), resultNonce=hex_of(32))
 NOTHING = exactly()
-_TEXT: Schema = {"type": "string"}
 _ANY: Schema = {"type": "object"}
-EVENT = exactly(lease=_TEXT, state={"enum": ["admitted", "running"]}, stage=_TEXT)
+EVENT = exactly(lease=_TEXT, state={"enum": ["admitted", "running"]}, stage={"type": "string"})
 _ACCOUNT = {
     "manifest": _ANY,
     "counts": _ANY,

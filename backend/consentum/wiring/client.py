@@ -11,6 +11,7 @@ from pathlib import Path
 
 from consentum.adapters.chain.deployment import Deployment
 from consentum.adapters.chain.ledger import ChainLedger
+from consentum.adapters.chain.registries import ChainRegistries
 from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.peers.http import HttpClient, HttpKeyServer
 from consentum.adapters.store.engine import read_private, write_private
@@ -57,6 +58,11 @@ class Connection:
         client = HttpClient(self.settings.gateway, timeout=60)
         client.sign_in(self.key, self.deployment.user_domain)
         return client
+
+    @cached_property
+    def registries(self) -> ChainRegistries:
+        """Boards, studies and identities, read from this home's own node."""
+        return ChainRegistries(Rpc(self.settings.rpc), self.deployment)
 
     @cached_property
     def key_servers(self) -> list[HttpKeyServer]:

@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+import hmac
 import json
 import logging
 import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from consentum.adapters.chain.deployment import Deployment
 from consentum.adapters.chain.ledger import ChainLedger
+from consentum.adapters.chain.registries import ChainRegistries
 from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.chain.sender import ChainSender
 from consentum.adapters.ipfs.embedded import EmbeddedStore
@@ -24,15 +26,19 @@ from consentum.adapters.store.gateway import GatewayDatabase
 from consentum.adapters.store.jobs import JobBook
 from consentum.adapters.store.retractions import RetractionBook
 from consentum.adapters.store.sealed import SealedFile
+from consentum.adapters.store.shared import SharedRows
+from consentum.adapters.store.studies import StudyShelf
+from consentum.adapters.store.transactions import TransactionBook
 from consentum.crypto.signing import WalletKey
 from consentum.crypto.typed import address_bytes
 from consentum.domain.profiles import profile_for
-from consentum.errors import ConsentumError, KeyFileError
+from consentum.errors import ConsentumError, KeyFileError, SettingsError
 from consentum.flow.gateway.forward import retry_deposits
-from consentum.flow.gateway.gateway import Gateway
-from consentum.flow.gateway.relay import relay_once
+from consentum.flow.gateway.gateway import Gateway, Sponsorship
+from consentum.flow.gateway.relay import relay_endings, relay_others
 from consentum.flow.gateway.retract import retry_retractions
-from consentum.flow.login import LoginDesk
+from consentum.flow.gateway.sponsoring import below_reserve
+from consentum.flow.login import CHALLENGE_SECONDS, LoginDesk
 from consentum.ports.content import ContentStore
 from consentum.ports.peers import KeyServerPeer
 from consentum.settings import GatewaySettings
@@ -40,6 +46,8 @@ from consentum.settings import GatewaySettings
 log = logging.getLogger("consentum.gateway")
 KEY_FILE = "keys.json"
 RETRY_SECONDS = 5.0
+TEND_SECONDS = 2.0
+TAKE_OVER_SECONDS = 1.0
 
 
 class KeyServers:
@@ -70,9 +78,12 @@ class GatewayProcess:
     desk: LoginDesk
     deployment: Deployment
     settings: GatewaySettings
-    lock: FolderLock
-    _stop: threading.Event
-    _threads: list[threading.Thread]
+    folder: Path
+    lock: FolderLock | None
+    """The folder's; None in a worker, whose parent holds it."""
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _mine: FolderLock | None = None
 
     def why_not_ready(self) -> dict[str, str]:
         """Each part that keeps this gateway from its work."""
@@ -80,28 +91,51 @@ class GatewayProcess:
             self.gateway.ledger.view()
             if self.settings.relay and self.gateway.sender.balance() == 0:
                 return {"relayer": "the account is empty"}
+            if self.settings.relay and below_reserve(self.gateway):
+                return {"relayer": "below the reserve: only revocations are paid for"}
         except ConsentumError as error:
             return {"chain": error.code}
         return {}
 
     def start(self) -> None:
+        """Background work begins as soon as no other worker does it."""
+        thread = threading.Thread(target=self._begin, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _begin(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._mine = FolderLock(self.folder, "background.lock")
+                break
+            except SettingsError:
+                self._stop.wait(TAKE_OVER_SECONDS)
         jobs: list[tuple[Callable[[], object], float]] = [(lambda: retry_deposits(self.gateway), RETRY_SECONDS)]
         jobs.append((lambda: retry_retractions(self.gateway), RETRY_SECONDS))
         if self.settings.relay:
-            batch = self.settings.relay_batch
-            jobs.append((lambda: relay_once(self.gateway, batch), self.settings.relay_wait_seconds))
+            batch, wait = self.settings.relay_batch, self.settings.relay_wait_seconds
+            jobs.append((lambda: relay_endings(self.gateway, batch), wait))
+            jobs.append((lambda: relay_others(self.gateway, batch), wait))
+            jobs.append((self.gateway.sender.tend, TEND_SECONDS))
         for work, pause in jobs:
-            thread = threading.Thread(target=self._run, args=(work, pause), daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            if not self._stop.is_set():
+                thread = threading.Thread(target=self._run, args=(work, pause), daemon=True)
+                self._threads.append(thread)
+                thread.start()
 
     def stop(self) -> None:
         self._stop.set()
-        for thread in self._threads:
+        for thread in list(self._threads):
             thread.join(timeout=5)
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the folder."""
         self.content.close()
         self.file.close()
-        self.lock.release()
+        for lock in (self.lock, self._mine):
+            if lock is not None:
+                lock.release()
 
     def _run(self, work: Callable[[], object], pause: float) -> None:
         while not self._stop.wait(pause):
@@ -130,15 +164,18 @@ def _keys(path: Path) -> tuple[bytes, bytes]:
         raise KeyFileError("the key file is damaged", field=path.name) from None
 
 
-def build(folder: Path) -> GatewayProcess:
-    """The process of a folder."""
+def build(folder: Path, relay: bool = True, worker: bool = False) -> GatewayProcess:
+    """The process of a folder. relay: False puts nothing on chain this time; worker: another process holds the
+    folder."""
     settings = GatewaySettings.load(folder)
-    lock = FolderLock(folder)
+    settings = settings if relay else replace(settings, relay=False)
+    lock = None if worker else FolderLock(folder)
     account, key = _keys(folder / KEY_FILE)
     deployment = Deployment.load(Path(settings.deployment))
     rpc = Rpc(settings.rpc, settings.rpc_timeout_seconds)
     ledger = ChainLedger(rpc, deployment, profile_for(deployment.chain_id, settings.profile))
     file = SealedFile(folder / "gateway.db", key)
+    shared = SharedRows(file)
     gateway = Gateway(
         domain=deployment.user_domain,
         ledger=ledger,
@@ -146,11 +183,31 @@ def build(folder: Path) -> GatewayProcess:
         enrolments=EnrolmentBook(file),
         jobs=JobBook(file),
         retractions=RetractionBook(file),
-        sender=ChainSender(rpc, deployment, account),
+        studies=StudyShelf(file),
+        shared=shared,
+        registries=ChainRegistries(rpc, deployment),
+        sender=ChainSender(rpc, deployment, account, TransactionBook(file)),
         peers=KeyServers(settings.key_servers),
         pseudonym_key=key,
         clock=time.time,
+        sponsorship=_sponsorship(settings),
+    )
+    desk = LoginDesk(
+        ledger,
+        deployment.user_domain,
+        settings.endpoint,
+        time.time,
+        hmac.digest(key, b"consentum/gateway/session", "sha256"),
+        lambda challenge: shared.spend("challenge", challenge, 2 * CHALLENGE_SECONDS),
     )
     content = EmbeddedStore(folder / "blocks.db")
-    desk = LoginDesk(ledger, deployment.user_domain, settings.endpoint, time.time)
-    return GatewayProcess(gateway, file, content, desk, deployment, settings, lock, threading.Event(), [])
+    return GatewayProcess(gateway, file, content, desk, deployment, settings, folder, lock)
+
+
+def _sponsorship(settings: GatewaySettings) -> Sponsorship:
+    return Sponsorship(
+        frozenset(who.lower() for who in settings.custodians),
+        frozenset(who.lower() for who in settings.sponsored),
+        frozenset(bytes.fromhex(board[2:]) for board in settings.boards),
+        settings.reserve_wei,
+    )

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -92,8 +92,11 @@ class LocalSystem:
         self.ledger = ChainLedger(self.rpc, self.deployment, profile_for(self.deployment.chain_id, self.profile))
         self.sender = ChainSender(self.rpc, self.deployment, key)
 
-    def start_services(self) -> None:
-        """Key servers, gateway and the runner's folder; each with keys of its own and a little gas."""
+    def start_services(self, custodians: Sequence[str] = ()) -> None:
+        """Key servers, gateway and the runner's folder; each with keys of its own and a little gas. The gateway takes
+        these custodians' deposits and pays for the patients they know."""
+        if custodians:
+            self.gateway_options = {**self.gateway_options, "custodians": tuple(custodians)}
         self.lay_out()
         self.give_gas()
         for server in self.servers:

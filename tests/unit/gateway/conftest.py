@@ -13,14 +13,18 @@ import pytest
 from starlette.testclient import TestClient
 
 from consentum.adapters.chain.deployment import Deployment
-from consentum.flow.gateway.gateway import Gateway
+from consentum.flow.gateway import hedge
+from consentum.flow.gateway.gateway import Gateway, Sponsorship
 from consentum.flow.login import LoginDesk
 from consentum.services.gateway.app import create_app
 from tests.fakes.content import MemoryContentStore
 from tests.fakes.enrolments import MemoryEnrolments
 from tests.fakes.gateway_store import MemoryGatewayStore
 from tests.fakes.jobs import MemoryJobs
+from tests.fakes.registries import MemoryRegistries
 from tests.fakes.retractions import MemoryRetractions
+from tests.fakes.shared import MemoryShared
+from tests.fakes.studies import MemoryStudies
 from tests.unit.client.world import DOMAIN, NOW, POLICY, World, make_world
 from tests.unit.gateway.sender import MiningSender
 
@@ -39,7 +43,8 @@ def sender(world: World) -> MiningSender:
 
 
 @pytest.fixture
-def gateway(world: World, sender: MiningSender) -> Gateway:
+def gateway(world: World, sender: MiningSender, monkeypatch: pytest.MonkeyPatch) -> Gateway:
+    monkeypatch.setattr(hedge, "GRACE_SECONDS", 10.0)  # a busy machine is not a hanging server
     store = MemoryGatewayStore()
     return Gateway(
         domain=DOMAIN,
@@ -48,11 +53,21 @@ def gateway(world: World, sender: MiningSender) -> Gateway:
         enrolments=MemoryEnrolments(),
         retractions=MemoryRetractions(store),
         jobs=MemoryJobs(),
+        studies=MemoryStudies(),
+        shared=MemoryShared(),
+        registries=MemoryRegistries(),
         sender=sender,
         peers=lambda: world.peers,
         pseudonym_key=b"\x99" * 32,
         clock=lambda: float(NOW),
+        sponsorship=sponsorship_of(world),
     )
+
+
+def sponsorship_of(world: World) -> Sponsorship:
+    """The hospital is a custodian of this gateway, and the operator pays for the two patients."""
+    people = frozenset(who.address.lower() for who in (world.alice, world.bob))
+    return Sponsorship(frozenset({world.hospital.address.lower()}), people)
 
 
 def process_of(gateway: Gateway) -> Any:

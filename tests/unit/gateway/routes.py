@@ -26,6 +26,7 @@ from tests.unit.client.world import DEADLINE, DOMAIN, LAB, NOW, World
 from tests.unit.gateway.conftest import ORIGIN
 
 ANYBODY, SIGNED_IN, SIGNATURE = "anybody", "whoever signed in", "whoever holds the signature"
+KNOWS, PAID, MEMBER = "whoever knows the id", "for those the gateway pays for", "a member of the board"
 SUBJECT, CUSTODIAN, PARTY, RUNNER = "the subject", "the custodian", "requester and runner", "the job's runner"
 REQUESTER, BOARD = "the job's requester", "the study's board"
 
@@ -42,7 +43,7 @@ ACCESS = {
     ("post", "/v1/revocations"): SIGNATURE,
     ("post", "/v1/forms"): SIGNED_IN,
     ("get", "/v1/forms/{form}"): ANYBODY,
-    ("post", "/v1/content"): SIGNED_IN,
+    ("post", "/v1/content"): CUSTODIAN,
     ("post", "/v1/content/car"): ANYBODY,
     ("post", "/v1/deposits"): CUSTODIAN,
     ("post", "/v1/cohorts"): PARTY,
@@ -56,6 +57,20 @@ ACCESS = {
     ("post", "/v1/runner/claims"): SIGNED_IN,
     ("post", "/v1/runner/jobs/{identity}/events"): RUNNER,
     ("post", "/v1/runner/jobs/{identity}/result"): RUNNER,
+    ("post", "/v1/identities"): SIGNATURE,
+    ("post", "/v1/identities/recoveries"): SIGNATURE,
+    ("post", "/v1/identities/finalizations"): PAID,
+    ("get", "/v1/relayed/{identity}"): KNOWS,
+    ("post", "/v1/studies"): SIGNATURE,
+    ("get", "/v1/studies"): ANYBODY,
+    ("get", "/v1/studies/{study}"): KNOWS,
+    ("post", "/v1/studies/{study}/amendments"): SIGNATURE,
+    ("post", "/v1/studies/{study}/members"): SIGNATURE,
+    ("post", "/v1/studies/{study}/withdrawal"): SIGNATURE,
+    ("post", "/v1/boards"): PAID,
+    ("post", "/v1/motions"): SIGNATURE,
+    ("get", "/v1/motions"): MEMBER,
+    ("post", "/v1/motions/{motion}/recusals"): MEMBER,
 }
 WITH_SESSION = [route for route, who in ACCESS.items() if who not in (ANYBODY, SIGNATURE)]
 # Nothing is in theirs that could be wrong.

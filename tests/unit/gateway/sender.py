@@ -20,13 +20,19 @@ class MiningSender:
     fail: Callable[[Call], Exception | None] = lambda call: None
     skip: Callable[[bytes], bool] = lambda commitment: False
     sent: list[Call] = field(default_factory=list)
+    wei: int = 1
 
     @property
     def address(self) -> str:
         return "0x" + "4e" * 20
 
     def balance(self) -> int:
-        return 1
+        return self.wei
+
+    def was_sent(self, call: Call) -> bool:
+        return call in self.sent
+
+    def tend(self) -> None: ...
 
     def send(self, calls: Sequence[Call], timeout: float = 30.0) -> list[str]:
         for call in calls:

@@ -8,7 +8,6 @@ from eth_utils.crypto import keccak
 from starlette.testclient import TestClient
 
 from consentum.crypto import typed
-from consentum.crypto.signing import WalletKey
 from consentum.domain.parsing import hexed
 from consentum.flow.gateway.gateway import Gateway
 from consentum.ports.chain import Roles
@@ -59,11 +58,12 @@ def test_only_who_is_in_the_table_gets_an_answer(
 
 
 @pytest.mark.parametrize("route", [r for r, who in ACCESS.items() if who == ANYBODY], ids="".join)
-def test_what_anybody_may_ask_needs_no_session(client: TestClient, gateway: Gateway, route: tuple[str, str]) -> None:
+def test_what_anybody_may_ask_needs_no_session(
+    client: TestClient, gateway: Gateway, world: World, route: tuple[str, str]
+) -> None:
     gateway.store.add_form(keccak(b"text"), "text")
     name, raw = one_record()
-    who = session(client, WalletKey())
-    client.post("/v1/content", content=raw, headers=who)
+    client.post("/v1/content", content=raw, headers=session(client, world.hospital))
     path = route[1].replace("{form}", hexed(keccak(b"text")))
     body = {"cids": [name]} if path == "/v1/content/car" else {}
     response = client.get(path) if route[0] == "get" else client.post(path, json=body)

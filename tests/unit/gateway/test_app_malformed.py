@@ -137,7 +137,7 @@ def test_a_subject_that_is_no_address_is_malformed(client: TestClient, world: Wo
     ("raw", "status"), [(b"", 400), (b"not a car", 400), (one_record()[1][:-1], 400), (one_record()[1] + b"x", 400)]
 )
 def test_content_that_is_no_whole_car_is_refused(client: TestClient, world: World, raw: bytes, status: int) -> None:
-    response = client.post("/v1/content", content=raw, headers=session(client, world.alice))
+    response = client.post("/v1/content", content=raw, headers=session(client, world.hospital))
     problem(response, status, response.json()["code"])
 
 

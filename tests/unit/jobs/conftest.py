@@ -21,13 +21,16 @@ from consentum.flow.client.deposit import Batch
 from consentum.flow.gateway import jobs
 from consentum.flow.gateway.cohort import cohort
 from consentum.flow.gateway.forward import deposit
-from consentum.flow.gateway.gateway import Gateway
+from consentum.flow.gateway.gateway import Gateway, Sponsorship
 from consentum.flow.submission import Submission, result_salt
 from consentum.wiring.runner import Clocks
 from tests.fakes.enrolments import MemoryEnrolments
 from tests.fakes.gateway_store import MemoryGatewayStore
 from tests.fakes.jobs import MemoryJobs
+from tests.fakes.registries import MemoryRegistries
 from tests.fakes.retractions import MemoryRetractions
+from tests.fakes.shared import MemoryShared
+from tests.fakes.studies import MemoryStudies
 from tests.unit.client.world import COMMITTEE, DOMAIN, LAB, NOW, World, make_world
 
 CODE = b"def main(data):\n    rows = list(data)\n    return {'out': [[r.pseudonym, r.json()['n']] for r in rows]}\n"
@@ -63,6 +66,10 @@ class Runner:
             enrolments=MemoryEnrolments(),
             retractions=MemoryRetractions(store),
             jobs=MemoryJobs(),
+            studies=MemoryStudies(),
+            shared=MemoryShared(),
+            registries=MemoryRegistries(),
+            sponsorship=Sponsorship(frozenset({self.world.hospital.address.lower()})),
             sender=None,  # type: ignore[arg-type]
             peers=lambda: peers,
             pseudonym_key=b"\x99" * 32,

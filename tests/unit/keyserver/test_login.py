@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
@@ -118,13 +119,45 @@ def test_a_token_nobody_gave_is_refused(desk: LoginDesk) -> None:
         desk.who("x" * 43)
 
 
-def test_old_challenges_make_room_for_new_ones(world: World, desk: LoginDesk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login, "MAX_OPEN_CHALLENGES", 3)
+def test_used_challenges_stay_used_however_many_there_are(
+    world: World, desk: LoginDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login, "TIDY_ABOVE", 2)
     first = signed(world, desk)
-    for _ in range(3):
-        desk.challenge()
+    desk.open(first)
+    for _ in range(4):
+        desk.open(signed(world, desk))
     refused(desk, first, "challenge")
-    assert desk.open(signed(world, desk))
+
+
+def test_workers_that_share_a_key_take_each_others_sessions_but_a_challenge_once(world: World) -> None:
+    used: set[bytes] = set()
+
+    def spend(challenge: bytes) -> bool:
+        first = challenge not in used
+        used.add(challenge)
+        return first
+
+    one, two = (LoginDesk(world.ledger, world.domain, ORIGIN, world.clock.utc, b"k" * 32, spend) for _ in range(2))
+    body = signed(world, one)
+    assert one.who(two.open(body)["token"]) == world.patient.address.lower()
+    refused(one, body, "challenge")
+
+
+def test_no_bit_of_a_session_can_be_changed(world: World, desk: LoginDesk) -> None:
+    raw = base64.urlsafe_b64decode(desk.open(signed(world, desk))["token"])
+    for place in (0, 19, 20, 25, 31, 32, 47):
+        bad = raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :]
+        with pytest.raises(SignatureRefused):
+            desk.who(base64.urlsafe_b64encode(bad).decode())
+
+
+def test_a_challenge_is_no_session_and_a_session_no_challenge(world: World, desk: LoginDesk) -> None:
+    token = desk.open(signed(world, desk))["token"]
+    refused(desk, signed(world, desk, challenge=base64.urlsafe_b64decode(token)[:32]), "challenge")
+    challenge = bytes.fromhex(desk.challenge()["challenge"][2:])
+    with pytest.raises(SignatureRefused):
+        desk.who(base64.urlsafe_b64encode(challenge + bytes(16)).decode())
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic abc", "Bearer " + "x" * 129, "abc"])

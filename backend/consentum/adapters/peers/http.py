@@ -27,6 +27,8 @@ _BY_CODE: dict[str, type[ConsentumError]] = {
         errors.ReplayedError,
         errors.StateError,
         errors.LeaseError,
+        errors.IdempotencyError,
+        errors.NotSponsoredError,
         errors.CorruptError,
     )
 }

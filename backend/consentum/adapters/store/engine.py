@@ -78,12 +78,12 @@ def empty_log(engine: Engine) -> None:
 class FolderLock:
     """Held by the one process that serves a folder: two would each believe their own copy of the journal."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "lock") -> None:
         import fcntl  # noqa: PLC0415 - POSIX only, like the rest of a server
 
         with storage_errors():
             folder.mkdir(parents=True, exist_ok=True)
-            self._file = (folder / "lock").open("w")
+            self._file = (folder / name).open("w")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

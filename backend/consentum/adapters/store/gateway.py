@@ -17,7 +17,7 @@ from consentum.domain.cid import Cid
 from consentum.domain.messages import Consent
 from consentum.domain.records import Record
 from consentum.errors import CorruptError, NotFoundError
-from consentum.ports.gateway_store import PendingDeposit, Relayed
+from consentum.ports.gateway_store import ENDINGS, PendingDeposit, Relayed
 
 openings = sealed_table("openings", Column("tag", LargeBinary(32), nullable=False, index=True))
 forms = sealed_table("forms")
@@ -89,7 +89,7 @@ class GatewayDatabase:
         box = self._file.seal(message.id, {**plain, "signature": message.signature.hex()})
         with transaction(self._engine) as connection:
             row = {"id": message.id, "state": message.state, "box": box, "attempts": 0, "queued_at": time.time_ns()}
-            row["ends_something"] = message.kind != "Consent"
+            row["ends_something"] = message.kind in ENDINGS
             connection.execute(insert(relays).prefix_with("OR IGNORE"), row)
             # Refused once is not refused for ever: its signer may be entitled by now, as the caller has just seen.
             again = (relays.c.id == message.id, relays.c.state == "refused")
@@ -148,7 +148,7 @@ class GatewayDatabase:
                     for record in deposit.records
                 ]
                 connection.execute(insert(records).prefix_with("OR IGNORE"), rows)
-        return self._deposit(root)
+        return self.deposit(root)
 
     def add_receipt(self, records_root: bytes, server: str, receipt: Mapping[str, Any]) -> PendingDeposit:
         with transaction(self._engine) as connection:
@@ -164,7 +164,7 @@ class GatewayDatabase:
             connection.execute(update(deposits).where(deposits.c.id == records_root).values(**values))
             if done:
                 connection.execute(update(records).where(records.c.deposit == records_root).values(acknowledged=True))
-        return self._deposit(records_root)
+        return self.deposit(records_root)
 
     def drop_deposit(self, records_root: bytes) -> None:
         with transaction(self._engine) as connection:
@@ -175,9 +175,10 @@ class GatewayDatabase:
     def pending_deposits(self) -> list[PendingDeposit]:
         with reading(self._engine) as connection:
             rows = connection.execute(select(deposits.c.id).where(deposits.c.acknowledged.is_(False))).all()
-        return [self._deposit(row.id) for row in rows]
+        return [self.deposit(row.id) for row in rows]
 
-    def _deposit(self, root: bytes) -> PendingDeposit:
+    def deposit(self, records_root: bytes) -> PendingDeposit:
+        root = records_root
         plain = self._file.one(deposits, root)
         with reading(self._engine) as connection:
             rows = connection.execute(select(records).where(records.c.deposit == root)).all()

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from consentum.crypto import typed
@@ -19,10 +19,13 @@ from consentum.flow.gateway.cohort import choose
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.wire import DepositRequest, ReleaseRequest
 from consentum.ports.chain import Claim, Roles
+from consentum.ports.enrolments import SignedEnrol
 from consentum.ports.gateway_store import PendingDeposit
 
 log = logging.getLogger("consentum.gateway")
 MAX_COMMITTEE = 255
+# What a custodian waits for its receipts; after that the batch is pending, and the servers are still being asked.
+DEPOSIT_WAIT_SECONDS = 5.0
 
 
 def release(gateway: Gateway, data: object, who: str) -> Mapping[str, Any]:
@@ -49,9 +52,8 @@ def _openings(gateway: Gateway, request: ReleaseRequest) -> tuple[Consent | None
 
 def deposit(gateway: Gateway, data: object, who: str) -> dict[str, Any]:
     """{requests: {server: DepositRequest}}: keeps the batch, sends each server its part. Acknowledged when all have
-    answered; until then it stays pending and is retried. NotFoundError unless the custodian (or whoever may deposit
-    for it) asks; what a server refuses for good is raised, and the
-    batch is dropped."""
+    answered; until then it stays pending and is retried. NotFoundError unless a custodian of the settings (or whoever
+    may deposit for it) asks; what a server refuses for good is raised, and the batch is dropped."""
     body = as_object(data, "request", "requests")
     requests = body["requests"]
     if not isinstance(requests, Mapping) or not 2 <= len(requests) <= MAX_COMMITTEE:
@@ -69,13 +71,16 @@ def deposit(gateway: Gateway, data: object, who: str) -> dict[str, Any]:
         {},
     )
     kept = gateway.store.add_deposit(pending)
+    if kept.acknowledged:  # a crash may have come between the last receipt and this
+        _recognise(gateway, kept, first)
     return _state(push(gateway, kept))
 
 
 def _check(gateway: Gateway, request: DepositRequest, servers: set[str], who: str) -> None:
     """Before anything is kept: who asks, who signed, and one part for each member of the committee."""
     block, named = gateway.ledger.view().latest, request.deposit
-    if not gateway.ledger.may_act(block, named.custodian, Roles.DEPOSIT, who):
+    known = named.custodian.lower() in gateway.sponsorship.custodians
+    if not known or not gateway.ledger.may_act(block, named.custodian, Roles.DEPOSIT, who):
         raise NotFoundError("no such custodian", field="custodian")
     digest = typed.digest(gateway.domain, named)
     if not gateway.ledger.signed_by(block, [Claim(named.custodian, Roles.DEPOSIT, digest, request.signature)])[0]:
@@ -99,31 +104,41 @@ def _acknowledged(gateway: Gateway, pending: PendingDeposit, server: str) -> Map
 
 
 def push(gateway: Gateway, pending: PendingDeposit) -> PendingDeposit:
-    """Sends a pending deposit to every server that has not acknowledged it."""
+    """Sends a pending deposit to every server that has not acknowledged it, and waits some seconds for the answers. A
+    receipt that comes later is noted when it comes."""
     waiting = [server for server in pending.requests if server not in pending.receipts]
     if not waiting:
         return pending
+    root = pending.records_root
+    tasks = {server: partial(_send, gateway, pending, server) for server in waiting}
+    answers = gateway.hedge.ask(tasks, DEPOSIT_WAIT_SECONDS)
+    for server, error in answers.errors.items():
+        log.warning("a key server did not take a deposit: %s", error.code)
+        if error.code in _FINAL and error.field != "receipt" and server in waiting:
+            gateway.store.drop_deposit(root)
+            raise error
+    return gateway.store.deposit(root)
 
-    def send(server: str) -> tuple[str, Mapping[str, Any] | ConsentumError]:
-        try:
-            return server, _acknowledged(gateway, pending, server)
-        except ConsentumError as error:
-            return server, error
 
-    with ThreadPoolExecutor(max_workers=len(waiting)) as pool:
-        results = list(pool.map(send, waiting))
-    final: ConsentumError | None = None
-    for server, result in results:
-        if isinstance(result, ConsentumError):
-            log.warning("a key server did not take a deposit: %s", result.code)
-            if result.code in _FINAL and result.field != "receipt":
-                final = result
-        else:
-            pending = gateway.store.add_receipt(pending.records_root, server, result)
-    if final is not None:
-        gateway.store.drop_deposit(pending.records_root)
-        raise final
-    return pending
+def _send(gateway: Gateway, pending: PendingDeposit, server: str) -> PendingDeposit:
+    """One server's part. Its receipt is kept; with the last one the subjects of the batch are recognised: the custodian
+    knows them, or it would not deposit. Requests are dropped with the last receipt, so this comes first."""
+    receipt = _acknowledged(gateway, pending, server)
+    request = DepositRequest.parse(pending.requests[server])
+    with gateway.settling:
+        if set(gateway.store.deposit(pending.records_root).receipts) | {server} == set(pending.requests):
+            _recognise(gateway, pending, request)
+        kept = gateway.store.add_receipt(pending.records_root, server, receipt)
+    if kept.acknowledged:  # another worker's receipt may have come between
+        _recognise(gateway, pending, request)
+    return kept
+
+
+def _recognise(gateway: Gateway, pending: PendingDeposit, request: DepositRequest) -> None:
+    subjects = {record.subject.lower() for record in pending.records}
+    for one in request.enrolments:
+        if one.enrol.custodian.lower() == pending.custodian.lower() and one.enrol.subject.lower() in subjects:
+            gateway.enrolments.add(SignedEnrol(one.enrol, one.signature, recognised=True))
 
 
 _FINAL = {"MALFORMED", "SIGNATURE", "CORRUPT", "CONFLICT"}

@@ -11,15 +11,29 @@ from dataclasses import dataclass, field
 from consentum.crypto.typed import Domain
 from consentum.domain.messages import Consent
 from consentum.errors import NotFoundError
+from consentum.flow.gateway.hedge import Hedge
 from consentum.ports.chain import Ledger
 from consentum.ports.enrolments import Enrolments
 from consentum.ports.gateway_store import GatewayStore
 from consentum.ports.jobs import Jobs
 from consentum.ports.peers import KeyServerPeer
+from consentum.ports.registries import Registries
 from consentum.ports.retractions import Retractions
+from consentum.ports.shared import Shared
+from consentum.ports.studies import StudyBook
 from consentum.ports.transactions import Sender
 
 CACHED_PAGES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Sponsorship:
+    """custodians and sponsored are lower-case addresses, boards ids; below reserve_wei only revocations are paid."""
+
+    custodians: frozenset[str] = frozenset()
+    sponsored: frozenset[str] = frozenset()
+    boards: frozenset[bytes] = frozenset()
+    reserve_wei: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,10 +46,16 @@ class Gateway:
     enrolments: Enrolments
     retractions: Retractions
     jobs: Jobs
+    studies: StudyBook
+    shared: Shared
+    registries: Registries
     sender: Sender
     peers: Callable[[], Sequence[KeyServerPeer]]
     pseudonym_key: bytes
     clock: Callable[[], float]
+    sponsorship: Sponsorship = Sponsorship()
+    hedge: Hedge = field(default_factory=Hedge)
+    settling: threading.Lock = field(default_factory=threading.Lock)
     _pages: OrderedDict[bytes, tuple[Consent | None, ...]] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from eth_utils.crypto import keccak
@@ -16,23 +16,29 @@ from eth_utils.crypto import keccak
 from consentum.crypto import typed
 from consentum.domain.messages import Consent, Freeze, Revoke, RevokeAll
 from consentum.domain.parsing import as_object, as_signature, hexed
-from consentum.errors import ConsentumError, RefusedError, RevertedError, SignatureRefused, UnavailableError
+from consentum.errors import RefusedError, RevertedError, SignatureRefused, UnavailableError
 from consentum.flow import batches
+from consentum.flow.gateway import registering
 from consentum.flow.gateway.gateway import Gateway
+from consentum.flow.gateway.sponsoring import below_reserve, pays_for, require_sponsored
 from consentum.flow.wire import Notice
 from consentum.ports.chain import Claim, Roles
-from consentum.ports.gateway_store import Relayed
+from consentum.ports.gateway_store import ENDINGS, Relayed
 
 log = logging.getLogger("consentum.gateway")
+# A committee's threshold is at least 2, so once all servers but one hold a notice no key can be rebuilt.
+NOTICE_WAIT_SECONDS = 2.0
 
 
 def grant(gateway: Gateway, data: object) -> dict[str, Any]:
-    """{consent, signature}: keeps the opening and queues the grant. SignatureRefused, MalformedError."""
+    """{consent, signature}: keeps the opening and queues the grant. SignatureRefused, MalformedError, and
+    NotSponsoredError for a subject whom no custodian recognised: of her nothing is kept."""
     body = as_object(data, "request", "consent", "signature")
     consent = typed.from_json(Consent, body["consent"])
     signature = as_signature(body["signature"], "signature")
     commitment = typed.struct_hash(consent)
     _require_signed(gateway, consent.subject, Roles.CONSENT, commitment, signature)
+    require_sponsored(gateway, consent.subject)
     gateway.store.add_opening(commitment, consent)
     queued = gateway.store.enqueue(_relayed("Consent", consent.subject, hexed(commitment), signature))
     return {"commitment": hexed(commitment), "state": queued.state}
@@ -40,7 +46,7 @@ def grant(gateway: Gateway, data: object) -> dict[str, Any]:
 
 def revoke(gateway: Gateway, data: object) -> dict[str, Any]:
     """A notice: to every key server at once, and into the queue for the chain. The answer names the servers that hold
-    it; from n-t+1 on, no key can be rebuilt under what it revokes."""
+    it; from n-t+1 on, no key can be rebuilt under what it revokes. A stranger's goes to the servers alone."""
     notice = Notice.parse(data)
     message = notice.message
     roles = Roles.GUARDIAN if isinstance(message, Freeze) else Roles.CONSENT | Roles.GUARDIAN
@@ -50,6 +56,8 @@ def revoke(gateway: Gateway, data: object) -> dict[str, Any]:
         # Not queued: a forged one would keep the genuine one's place. The servers judge for themselves.
         log.warning("a notice goes to the servers unjudged: our node does not answer")
         return {"id": None, "state": "unjudged", "servers": _spread(gateway, notice)}
+    if not pays_for(gateway, message.subject):
+        return {"id": None, "state": "unsponsored", "servers": _spread(gateway, notice)}
     queued = gateway.store.enqueue(_relayed(notice.kind, message.subject, _value(message), notice.signature))
     return {"id": hexed(queued.id), "state": queued.state, "servers": _spread(gateway, notice)}
 
@@ -72,32 +80,39 @@ def _relayed(kind: str, subject: str, value: str, signature: bytes) -> Relayed:
 
 
 def _spread(gateway: Gateway, notice: Notice) -> list[str]:
+    """Tells every server. Answers when all but one hold it, or after a while; the rest are told all the same."""
     peers, body = gateway.peers(), notice.to_json()
-    if not peers:
-        return []
-
-    def tell(peer: Any) -> str | None:
-        try:
-            peer.notice(body)
-        except ConsentumError as error:
-            log.warning("a key server did not take a notice: %s", error.code)
-            return None
-        return str(peer.address)
-
-    with ThreadPoolExecutor(max_workers=len(peers)) as pool:
-        return [address for address in pool.map(tell, peers) if address is not None]
+    answers = gateway.hedge.ask(
+        {peer.address: partial(peer.notice, body) for peer in peers}, NOTICE_WAIT_SECONDS, max(1, len(peers) - 1)
+    )
+    for error in answers.errors.values():
+        log.warning("a key server did not take a notice: %s", error.code)
+    return list(answers.values)
 
 
 def relay_once(gateway: Gateway, batch: int) -> None:
-    """Sends what is queued, waits until it is mined, and notes what became of it.
+    """Sends what is queued, waits until it is mined, and notes what became of it."""
+    relay_endings(gateway, batch)
+    relay_others(gateway, batch)
 
-    Revocations first: granting must never delay them.
-    """
+
+def relay_endings(gateway: Gateway, batch: int) -> None:
+    """Revocations and freezes: nothing else delays them."""
     queued = gateway.store.queued(batch * 10)
-    for kind in ("Freeze", "RevokeAll", "Revoke", "Consent"):
+    for kind in ENDINGS:
         messages = [message for message in queued if message.kind == kind]
         for part in batches.parts(messages, batch):
             _send(gateway, kind, part)
+
+
+def relay_others(gateway: Gateway, batch: int) -> None:
+    """Grants, then what goes to the registries. None of it while only the reserve is left."""
+    queued = [message for message in gateway.store.queued(batch * 10) if message.kind not in ENDINGS]
+    if not queued or below_reserve(gateway):
+        return
+    for part in batches.parts([message for message in queued if message.kind == "Consent"], batch):
+        _send(gateway, "Consent", part)
+    registering.relay(gateway, [message for message in queued if message.kind != "Consent"])
 
 
 def _send(gateway: Gateway, kind: str, messages: Sequence[Relayed]) -> None:

@@ -17,15 +17,18 @@ from consentum.domain.cid import Cid
 from consentum.domain.parsing import as_bytes, as_list, as_object, hexed
 from consentum.errors import MalformedError, NotFoundError
 from consentum.flow.gateway import cohort, forward, relay
+from consentum.flow.gateway.sponsoring import deposits_for_someone
+from consentum.flow.gateway.studies import MAX_FORM_CHARACTERS
 from consentum.ports.chain import Roles
 from consentum.services import schemas
 from consentum.services.frame import framed
-from consentum.services.gateway import jobs, retractions
+from consentum.services.gateway import jobs, registries, retractions
+from consentum.services.gateway.idempotent import IdempotencyKey, once
+from consentum.services.gateway.limits import ANONYMOUS_PER_MINUTE, Meter, add_meter, count_form
 from consentum.services.http import Body, SignedIn, add_login
 from consentum.services.observe import age_of
 from consentum.wiring.gateway import GatewayProcess
 
-MAX_FORM_CHARACTERS = 200_000
 MAX_CAR_BYTES = 64 * 1024 * 1024
 
 
@@ -42,6 +45,8 @@ def create_app(process: GatewayProcess) -> FastAPI:
     _job_routes(app, process)
     retractions.add_routes(app, process)
     jobs.add_routes(app, process)
+    registries.add_routes(app, process)
+    add_meter(app, Meter(ANONYMOUS_PER_MINUTE))
     return app
 
 
@@ -54,14 +59,14 @@ def _patient_routes(app: FastAPI, process: GatewayProcess) -> None:
         return {**asdict(process.deployment), "key_servers": list(process.settings.key_servers)}
 
     @app.post("/v1/consents", openapi_extra=schemas.body(schemas.GRANT))
-    def grant(body: Body) -> dict[str, Any]:
-        """{consent, signature}: keeps the opening and puts the grant on chain."""
-        return relay.grant(gateway, body)
+    def grant(body: Body, key: IdempotencyKey = None) -> dict[str, Any]:
+        """{consent, signature}: keeps the opening and puts the grant on chain, for those the gateway pays for."""
+        return once(gateway.shared, key, ("/v1/consents", body), lambda: relay.grant(gateway, body))
 
     @app.post("/v1/revocations", openapi_extra=schemas.body(schemas.NOTICE))
-    def revoke(body: Body) -> dict[str, Any]:
+    def revoke(body: Body, key: IdempotencyKey = None) -> dict[str, Any]:
         """{kind, message, signature}: to every key server at once, and on chain."""
-        return relay.revoke(gateway, body)
+        return once(gateway.shared, key, ("/v1/revocations", body), lambda: relay.revoke(gateway, body))
 
     @app.get("/v1/consents")
     def consents(who: SignedIn, subject: str) -> dict[str, Any]:
@@ -85,11 +90,12 @@ def _form_routes(app: FastAPI, process: GatewayProcess) -> None:
     store = process.gateway.store
 
     @app.post("/v1/forms", openapi_extra=schemas.body(schemas.FORM))
-    def add_form(body: Body, _: SignedIn) -> dict[str, str]:
+    def add_form(body: Body, who: SignedIn) -> dict[str, str]:
         """{text}: keeps a form's text; its keccak256 is the hash that studies and consents name."""
         text = as_object(body, "request", "text")["text"]
         if not isinstance(text, str) or not 0 < len(text) <= MAX_FORM_CHARACTERS:
             raise MalformedError(f"a form has 1 to {MAX_FORM_CHARACTERS} characters", field="text")
+        count_form(process.gateway.shared, who)
         form = keccak(text.encode())
         store.add_form(form, text)
         return {"form": hexed(form)}
@@ -101,11 +107,14 @@ def _form_routes(app: FastAPI, process: GatewayProcess) -> None:
 
 
 def _content_routes(app: FastAPI, process: GatewayProcess) -> None:
-    content = process.content
+    content, gateway = process.content, process.gateway
 
     @app.post("/v1/content", openapi_extra=schemas.CAR)
-    async def put_content(request: Request, _: SignedIn) -> dict[str, Any]:
-        """A CAR of sealed records; every block is verified, all or nothing."""
+    async def put_content(request: Request, who: SignedIn) -> dict[str, Any]:
+        """A CAR of sealed records, from whoever deposits for a custodian of the settings; every block is verified, all
+        or nothing."""
+        if not await run_in_threadpool(deposits_for_someone, gateway, who):
+            raise NotFoundError("no such custodian", field="custodian")
         body = io.BytesIO(await request.body())
         roots = await run_in_threadpool(content.put_car, body)
         return {"roots": [str(root) for root in roots]}
@@ -127,7 +136,7 @@ def _job_routes(app: FastAPI, process: GatewayProcess) -> None:
 
     @app.post("/v1/deposits", openapi_extra=schemas.body(schemas.DEPOSITS))
     def deposit(body: Body, who: SignedIn) -> dict[str, Any]:
-        """{requests}: a custodian's batch, one part per key server."""
+        """{requests}: a batch of a custodian of the settings, one part per key server."""
         return forward.deposit(gateway, body, who)
 
     @app.post("/v1/cohorts", openapi_extra=schemas.body(schemas.COHORT))
