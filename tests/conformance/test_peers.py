@@ -59,8 +59,8 @@ def keyserver_process(server: KeyServer) -> Any:
     desk = LoginDesk(server.ledger, DOMAIN, ORIGIN, lambda: float(NOW))
     settings = SimpleNamespace(max_body_bytes=1 << 24)
     nothing: Callable[[], None] = lambda: None  # noqa: E731 - said thrice
-    parts = {"server": server, "store": server.store, "desk": desk, "settings": settings}
-    parts["sender"] = SimpleNamespace(balance=lambda: 0)
+    parts: dict[str, Any] = {"server": server, "store": server.store, "desk": desk, "settings": settings}
+    parts["sender"] = SimpleNamespace(balance=int)
     return SimpleNamespace(**parts, why_not_ready=dict, warnings=dict, start=nothing, stop=nothing)
 
 
@@ -195,7 +195,7 @@ def depository(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> 
         return
     desk = LoginDesk(world.ledger, DOMAIN, ORIGIN, lambda: float(NOW))
     settings = SimpleNamespace(max_body_bytes=1 << 24, key_servers=())
-    gateway = SimpleNamespace(store=None, ledger=world.ledger, sender=SimpleNamespace(balance=lambda: 0))
+    gateway = SimpleNamespace(store=None, ledger=world.ledger, sender=SimpleNamespace(balance=int))
     store = EmbeddedStore(tmp_path / "blocks.db")
     nothing: Callable[[], None] = lambda: None  # noqa: E731 - said twice
     parts = {"gateway": gateway, "content": store, "desk": desk, "settings": settings, "deployment": None}
@@ -268,3 +268,13 @@ def test_a_gateway_that_acknowledges_something_else_is_found_out(tmp_path: Path,
     answer = json.dumps({"roots": [str(names[root]) for root in roots]}).encode()
     with pytest.raises(CorruptError):
         lying_gateway(tmp_path, answer).put_all([b"content"])
+
+
+def test_an_answer_that_is_too_long_is_no_answer(world: World) -> None:
+    app = keyserver_app.create_app(keyserver_process(world.peers[0].server))
+    with TestClient(app, base_url=ORIGIN) as transport:
+        client = over_http(transport)
+        assert client.get("/v1/notices") == {"notices": []}
+        client._max = 14
+        with pytest.raises(UnavailableError):
+            client.get("/v1/notices")

@@ -16,7 +16,7 @@ from tests.unit.keyserver.world import World
 
 __all__ = ["client", "process", "world"]  # fixtures
 
-POSTS = ("/v1/deposits", "/v1/releases", "/v1/notices", "/v1/logins")
+POSTS = ("/v1/deposits", "/v1/releases", "/v1/notices", "/v1/logins", "/v1/retractions")
 
 
 def post(client: TestClient, path: str, raw: str | bytes) -> httpx.Response:
@@ -53,7 +53,9 @@ def test_a_body_that_is_no_object_is_refused(client: TestClient, path: str, valu
     refused(post(client, path, json.dumps(value)), 400, "MALFORMED", "notice" if path == POSTS[2] else "request")
 
 
-@pytest.mark.parametrize(("path", "first"), list(zip(POSTS, ("deposit", "job", "kind", "login"), strict=True)))
+@pytest.mark.parametrize(
+    ("path", "first"), list(zip(POSTS, ("deposit", "job", "kind", "login", "retract"), strict=True))
+)
 def test_an_empty_object_names_the_field_it_lacks(client: TestClient, path: str, first: str) -> None:
     refused(post(client, path, "{}"), 400, "MALFORMED", first)
 
