@@ -81,6 +81,16 @@ class Deposit(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class Retract(Message):
+    """A custodian takes a record of its own back; successor is the id of the record that supersedes it, or zeros."""
+
+    custodian: str
+    record: bytes
+    successor: bytes
+    signedAt: int  # noqa: N815 - as above
+
+
+@dataclass(frozen=True, slots=True)
 class Job(Message):
     """What a requester wants computed, where, and for which purpose."""
 
@@ -126,6 +136,42 @@ class AddDelegate(Message):
     delegateType: bytes  # noqa: N815 - as above
     delegate: str
     validity: int
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class RevokeDelegate(Message):
+    """DidRegistry: ends a delegate of one type."""
+
+    identity: str
+    delegateType: bytes  # noqa: N815 - as above
+    delegate: str
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetRecovery(Message):
+    """DidRegistry: how many recovery delegates must sign together; 0 for no recovery."""
+
+    identity: str
+    threshold: int
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProposeOwner(Message):
+    """DidRegistry: begins an owner change; signed by the controller, or by recovery delegates together."""
+
+    identity: str
+    newOwner: str  # noqa: N815 - as above
+    nonce: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOwner(Message):
+    """DidRegistry: the controller stops a pending owner change."""
+
+    identity: str
     nonce: int
 
 
@@ -203,7 +249,8 @@ class AcceptForm(Message):
 MESSAGES: dict[str, type[Message]] = {
     cls.__name__: cls
     for cls in (
-        *(Consent, Revoke, RevokeAll, Freeze, Enrol, Deposit, Job, Release, Login),
-        *(AddDelegate, Terms, Propose, SetMember, Approve, Close, Accredit, AcceptForm),
+        *(Consent, Revoke, RevokeAll, Freeze, Enrol, Deposit, Retract, Job, Release, Login),
+        *(AddDelegate, RevokeDelegate, SetRecovery, ProposeOwner, CancelOwner),
+        *(Terms, Propose, SetMember, Approve, Close, Accredit, AcceptForm),
     )
 }

@@ -87,6 +87,7 @@ NOTICE = exactly(
     signature=HEX,
 )
 GRANT = exactly(consent=message("Consent"), signature=HEX)
+ENROLMENT = _ENROLMENT
 FORM = exactly(text={"type": "string", "minLength": 1})
 CIDS = exactly(cids=list_of({"type": "string"}))
 DEPOSITS = exactly(requests={"type": "object", "additionalProperties": DEPOSIT, "minProperties": 2})

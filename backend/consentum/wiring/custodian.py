@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds what a custodian works with: its connection, its book, and what depositing needs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from consentum.adapters.chain.identities import Identities
+from consentum.adapters.chain.rpc import Rpc
+from consentum.adapters.peers.content import GatewayContent
+from consentum.adapters.peers.http import HttpClient
+from consentum.adapters.store.custody import CustodyFile
+from consentum.crypto.typed import address_bytes
+from consentum.errors import ConsentumError
+from consentum.flow.client.deposit import Custodian, sealing_targets
+from consentum.flow.client.filing import Filing
+from consentum.ports.custody import CustodyBook
+from consentum.wiring.client import Connection, connect
+
+BOOK_FILE = "custodian.db"
+
+
+@dataclass(kw_only=True)
+class CustodianHome:
+    """A custodian's home, or a member of staff's who deposits for it."""
+
+    connection: Connection
+    book: CustodyBook
+    identities: Identities
+
+    def filing(self) -> Filing:
+        def send(batch: Mapping[str, Any]) -> Mapping[str, Any]:
+            return dict(self.connection.gateway.post("/v1/deposits", dict(batch)))
+
+        ledger = self.connection.ledger
+        return Filing(ledger=ledger, book=self.book, send=send, now=lambda: int(time.time()))
+
+    def retractors(self) -> dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]:
+        """A way to ask each key server the gateway names to take a record back, by its address, or by its endpoint
+        while it does not answer."""
+        named = HttpClient(self.connection.settings.gateway).get("/v1/deployment")["key_servers"]
+        return dict(_retractor(str(endpoint)) for endpoint in named)
+
+    def depositor(self, committee_id: bytes) -> Custodian:
+        """Who deposits, for one committee. NotFoundError if there is no such committee, UnavailableError or
+        CorruptError if a member's sealing key cannot be had or is not the one on chain."""
+        connection = self.connection
+        latest = connection.ledger.view().latest
+        committee = connection.ledger.committee(latest, committee_id)
+        return Custodian(
+            domain=connection.deployment.user_domain,
+            address=connection.identity,
+            signer=connection.key,
+            committee_id=committee_id,
+            committee=committee,
+            targets=sealing_targets(connection.ledger, latest, committee, connection.key_servers),
+            depository=GatewayContent(connection.gateway),
+        )
+
+
+def _retractor(endpoint: str) -> tuple[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]:
+    client = HttpClient(endpoint)
+    try:
+        name = "0x" + address_bytes(client.get("/v1/server").get("address")).hex()
+    except ConsentumError:
+        name = endpoint
+    return name, lambda body: dict(client.post("/v1/retractions", dict(body)))
+
+
+def open_custodian(folder: Path) -> CustodianHome:
+    """The home in a folder. SettingsError or KeyFileError if it is not one."""
+    connection = connect(folder)
+    identities = Identities(Rpc(connection.settings.rpc), connection.deployment)
+    return CustodianHome(connection=connection, book=CustodyFile(folder / BOOK_FILE), identities=identities)
