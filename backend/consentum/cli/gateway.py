@@ -19,12 +19,20 @@ def group() -> None:
 @group.command("init")
 @init_options
 @click.option("--key-server", "key_servers", multiple=True, required=True, help="Endpoint; once per server.")
+@click.option("--custodian", "custodians", multiple=True, help="Address of a custodian it serves; once for each.")
 @click.option("--relay/--no-relay", default=True, help="Whether it puts messages on chain.")
-def init(folder: Path, key_servers: tuple[str, ...], relay: bool, **options: object) -> None:
+def init(
+    folder: Path, key_servers: tuple[str, ...], custodians: tuple[str, ...], relay: bool, **options: object
+) -> None:
     """Create keys and settings in a folder; prints the relayer's address, which needs gas."""
     from consentum.wiring import gateway  # noqa: PLC0415 - web3 takes a second to load; help should not
 
-    settings = GatewaySettings(**common(**options), key_servers=key_servers, relay=relay)  # type: ignore[arg-type]
+    settings = GatewaySettings(
+        **common(**options),  # type: ignore[arg-type]
+        key_servers=key_servers,
+        custodians=custodians,
+        relay=relay,
+    )
     click.echo(gateway.initialise(folder, settings))
 
 

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from consentum.cli import contracts, gateway, keyserver, runner
+from consentum.cli import contracts, custodian, gateway, keyserver, patient, runner
 from consentum.errors import ConsentumError
 
 
@@ -17,7 +17,7 @@ def cli() -> None:
     """Patients decide, on a ledger nobody owns, who may learn from their health records."""
 
 
-for group in (contracts.group, keyserver.group, gateway.group, runner.group):
+for group in (patient.group, custodian.group, contracts.group, keyserver.group, gateway.group, runner.group):
     cli.add_command(group)
 
 

@@ -16,7 +16,7 @@ from consentum.errors import MalformedError, Reason
 RECEIPT_CONTEXT = b"consentum/receipt/1\n"
 DEPOSIT_CONTEXT = b"consentum/deposit-receipt/1\n"
 NOTICE_CONTEXT = b"consentum/notice-receipt/1\n"
-RETRACT_CONTEXT = b"consentum/retract-receipt/1\n"
+RETRACT_CONTEXT = b"consentum/retraction-receipt/1\n"
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:

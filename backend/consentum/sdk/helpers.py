@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may act for an identity: delegates, guardians, recovery. Each change is signed here and relayed by the gateway."""
+"""Who may act for an identity: delegates, guardians, recovery. A change is signed here and relayed by the gateway."""
 
 from __future__ import annotations
 
