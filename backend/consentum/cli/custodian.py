@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 COMMITTEE_HELP = "Id (0x) of the committee of key servers that gets the keys' shares."
 
 
-class Id(click.ParamType):
+class Id(click.ParamType[bytes]):
     """32 bytes as 0x text."""
 
     name = "id"

@@ -74,10 +74,11 @@ def uses(home: Path, as_json: bool) -> None:
     show({"servers": looking.uses_json(found)}, lines, as_json)
 
 
-def _reason(number: object) -> str:
+def _reason(number: int) -> str:
+    """The reason's name; what a server made up is no reason."""
     from consentum.errors import Reason  # noqa: PLC0415 - as above
 
-    return Reason(number).name if number in set(Reason) else "unknown"
+    return next((reason.name for reason in Reason if reason == number), "unknown")
 
 
 @group.command("records")

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 @click.command("grant")
 @click.argument("study")
-@click.option(
-    "--form", required=True, help="The consent form you read: a file, or the hash (0x) of one the gateway has."
-)
+@click.option("--form", required=True, help="The form you read: a file, or the hash (0x) of one the gateway has.")
 @click.option("--categories", required=True, help="Kinds of records, by commas: pathology,imaging …")
 @click.option("--access", type=click.Choice(["aggregate", "compute", "download"]), required=True)
 @click.option("--until", required=True, help="Last day, YYYY-MM-DD (to its end, UTC).")
@@ -43,14 +41,18 @@ def grant(study: str, form: str, yes: bool, home: Path, as_json: bool, **terms_:
     if scope.forms and hashed not in scope.forms:
         raise MalformedError("this study has no such form", field="form")
     consent = granting.prepare(opened, _choice(scope.id, hashed, **terms_))
-    for line in (text, "", f"study or board: {scope.title} {scope.summary}", "id: 0x" + scope.id.hex()):
-        click.echo(line, err=True)
-    for line in in_words(consent):
+    about = f"study or board: {scope.title} {scope.summary}"
+    for line in (_plain(text), "", _plain(about), "id: 0x" + scope.id.hex(), *in_words(consent)):
         click.echo(line, err=True)
     if not yes:
         click.confirm("Do you consent to this?", abort=True, err=True)
     done = granting.grant(opened, consent)
     show(done, [f"{done['commitment']}: {done['state']}; it counts once it is final on chain"], as_json)
+
+
+def _plain(text: str) -> str:
+    """A stranger's text without what could move the cursor and rewrite the terms on the screen."""
+    return "".join(letter for letter in text if letter.isprintable() or letter == "\n")
 
 
 def _form(opened: Any, form: str) -> tuple[bytes, str]:

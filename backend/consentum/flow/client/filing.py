@@ -159,17 +159,25 @@ def _send(filing: Filing, batch: SignedBatch) -> str:
     """deposited, pending, or the code it was refused with for good; written down in each case."""
     try:
         answer = filing.send(batch.body)
+    except ConsentumError as error:
+        if error.code not in _FINAL or isinstance(error, UnavailableError | RefusedError):
+            return "pending"
+        return _refused(filing, batch, error)
+    try:
         if not _acknowledged(filing, batch, answer):
             return "pending"
-    except (UnavailableError, RefusedError):
-        return "pending"
-    except ConsentumError as error:
-        if error.code not in _FINAL:
-            return "pending"
-        filing.book.settle(batch.root, error.code)
-        return error.code
+    except CorruptError as error:
+        return _refused(filing, batch, error)
+    except ConsentumError:
+        return "pending"  # an answer that is none: whether they have it, the next try will show
     filing.book.settle(batch.root)
     return "deposited"
+
+
+def _refused(filing: Filing, batch: SignedBatch, error: ConsentumError) -> str:
+    reason = f"{error.code} ({error.field})" if error.field else error.code
+    filing.book.settle(batch.root, reason)
+    return reason
 
 
 def _acknowledged(filing: Filing, batch: SignedBatch, answer: Mapping[str, Any]) -> bool:
