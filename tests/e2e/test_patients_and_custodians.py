@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from consentum.adapters.peers.http import HttpClient
 from consentum.cli.main import cli
 from consentum.settings import GatewaySettings
 from scripts.demonstration.people import FORM_STUDY
@@ -143,5 +142,4 @@ def test_with_the_gateway_down_a_stop_goes_straight_to_the_key_servers(people: P
         assert list(frozen["servers"].values()) == ["holds it"] * 3
     finally:
         people.stack.system.start_gateway()
-        client = HttpClient(people.stack.system.gateway_url)
-        assert until(lambda: client.get("/live") is not None)
+        people.stack.system.wait_ready()

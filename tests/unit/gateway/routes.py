@@ -12,11 +12,12 @@ from starlette.testclient import TestClient
 from consentum.adapters.ipfs import car, unixfs
 from consentum.crypto import typed
 from consentum.crypto.signing import WalletKey
-from consentum.domain.messages import Login
+from consentum.domain.messages import Enrol, Login
 from consentum.domain.parsing import as_bytes, hexed
 from consentum.flow.client import collect
 from consentum.flow.client.deposit import Batch
 from consentum.flow.gateway.gateway import Gateway
+from consentum.ports.enrolments import SignedEnrol
 from tests.unit.client.world import DEADLINE, DOMAIN, LAB, NOW, World
 from tests.unit.gateway.conftest import ORIGIN
 
@@ -40,11 +41,14 @@ ACCESS = {
     ("post", "/v1/deposits"): CUSTODIAN,
     ("post", "/v1/cohorts"): PARTY,
     ("post", "/v1/releases"): RUNNER,
+    ("post", "/v1/enrolments"): SIGNATURE,
+    ("get", "/v1/enrolments"): CUSTODIAN,
+    ("post", "/v1/enrolments/{enrolment}/recognise"): CUSTODIAN,
+    ("get", "/v1/records"): SUBJECT,
 }
 WITH_SESSION = [route for route, who in ACCESS.items() if who in (SIGNED_IN, SUBJECT, CUSTODIAN, PARTY, RUNNER)]
-WITH_BODY = [
-    route for route in ACCESS if route[0] == "post" and route[1] not in ("/v1/logins/challenge", "/v1/content")
-]
+NO_JSON = ("/v1/logins/challenge", "/v1/content", "/v1/enrolments/{enrolment}/recognise")
+WITH_BODY = [route for route in ACCESS if route[0] == "post" and route[1] not in NO_JSON]
 PEOPLE = {SUBJECT: {"alice"}, CUSTODIAN: {"hospital"}, PARTY: {"researcher", "runner"}, RUNNER: {"runner"}}
 
 
@@ -82,6 +86,16 @@ def good_job(gateway: Gateway, world: World) -> dict[str, Any]:
     return {"job": typed.to_json(job), "jobSignature": signature, "categories": LAB}
 
 
+def enrolment_of(world: World) -> Enrol:
+    return Enrol(world.alice.address.lower(), world.hospital.address.lower(), bytes(32))
+
+
+def handed_in(gateway: Gateway, world: World) -> None:
+    """Alice's enrolment, kept and not recognised."""
+    enrol = enrolment_of(world)
+    gateway.enrolments.add(SignedEnrol(enrol, world.alice.sign(typed.digest(DOMAIN, enrol)), False))
+
+
 REQUESTS: dict[tuple[str, str], Callable[[Gateway, World], Any]] = {
     ("get", "/v1/consents"): lambda gateway, world: None,
     ("post", "/v1/forms"): lambda gateway, world: {"text": "I agree."},
@@ -89,6 +103,9 @@ REQUESTS: dict[tuple[str, str], Callable[[Gateway, World], Any]] = {
     ("post", "/v1/deposits"): lambda gateway, world: world.batch().to_json(),
     ("post", "/v1/cohorts"): good_job,
     ("post", "/v1/releases"): good_page,
+    ("get", "/v1/enrolments"): lambda gateway, world: None,
+    ("post", "/v1/enrolments/{enrolment}/recognise"): handed_in,
+    ("get", "/v1/records"): lambda gateway, world: None,
 }
 
 
@@ -97,7 +114,9 @@ def call(client: TestClient, route: tuple[str, str], body: Any, headers: dict[st
     if path == "/v1/content":
         return client.post(path, content=one_record()[1], headers=headers)
     if method == "get":
-        return client.get(path, params={"subject": world.alice.address}, headers=headers)
+        params = {"subject": world.alice.address, "custodian": world.hospital.address}
+        return client.get(path, params=params, headers=headers)
+    path = path.replace("{enrolment}", hexed(typed.struct_hash(enrolment_of(world))))
     return client.post(path, json=body, headers=headers)
 
 
