@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,17 +108,16 @@ def find_deposited(home: CustodianHome, *, record: bytes | None = None, path: st
 
 
 def retract(home: CustodianHome, filed: Filed, successor: bytes = bytes(32)) -> dict[str, Any]:
-    """Takes a record back at every key server, then at the gateway. Noted here only once every server that has it has
-    given its signed receipt: until then the same command goes on. {record, servers, complete}."""
+    """Takes a record back: it is listed no more at once, and every key server destroys its share. Noted here only when
+    the receipt of each was verified: until then the same command goes on. {record, servers, complete}."""
     connection = home.connection
-    message = Retract(connection.identity, filed.record, successor, int(time.time()))
+    now = connection.ledger.view().latest.timestamp
+    message = Retract(connection.identity, filed.record, successor, now)
     signed = terms.sign(connection.deployment.user_domain, message, connection.key)
     body = {"retract": typed.to_json(message), "signature": hexed(signed.signature)}
-    servers = retraction.everywhere(connection.ledger, message, body, home.retractors())
+    servers = retraction.standing(connection.ledger, message, connection.gateway.post("/v1/retractions", body))
     complete = retraction.complete(servers)
     if complete:
-        with suppress(NotFoundError):  # a gateway that never listed it has nothing to take off its list
-            connection.gateway.post("/v1/retractions", body)
         home.book.end(filed.record, "superseded" if any(successor) else "retracted")
     return {"record": hexed(filed.record), "servers": servers, "complete": complete}
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,7 @@ from typing import Any
 from consentum.adapters.chain.identities import Identities
 from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.peers.content import GatewayContent
-from consentum.adapters.peers.http import HttpClient
 from consentum.adapters.store.custody import CustodyFile
-from consentum.crypto.typed import address_bytes
-from consentum.errors import ConsentumError
 from consentum.flow.client.deposit import Custodian, sealing_targets
 from consentum.flow.client.filing import Filing
 from consentum.ports.custody import CustodyBook
@@ -39,12 +36,6 @@ class CustodianHome:
         ledger = self.connection.ledger
         return Filing(ledger=ledger, book=self.book, send=send, now=lambda: int(time.time()))
 
-    def retractors(self) -> dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]:
-        """A way to ask each key server the gateway names to take a record back, by its address, or by its endpoint
-        while it does not answer."""
-        named = HttpClient(self.connection.settings.gateway).get("/v1/deployment")["key_servers"]
-        return dict(_retractor(str(endpoint)) for endpoint in named)
-
     def depositor(self, committee_id: bytes) -> Custodian:
         """Who deposits, for one committee. NotFoundError if there is no such committee, UnavailableError or
         CorruptError if a member's sealing key cannot be had or is not the one on chain."""
@@ -60,15 +51,6 @@ class CustodianHome:
             targets=sealing_targets(connection.ledger, latest, committee, connection.key_servers),
             depository=GatewayContent(connection.gateway),
         )
-
-
-def _retractor(endpoint: str) -> tuple[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]]:
-    client = HttpClient(endpoint)
-    try:
-        name = "0x" + address_bytes(client.get("/v1/server").get("address")).hex()
-    except ConsentumError:
-        name = endpoint
-    return name, lambda body: dict(client.post("/v1/retractions", dict(body)))
 
 
 def open_custodian(folder: Path) -> CustodianHome:

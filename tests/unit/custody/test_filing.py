@@ -52,8 +52,8 @@ def test_a_batch_without_an_answer_is_pending_and_sent_again_byte_by_byte(
     assert ward.deposit(ward.entries(*files)).pending == 3
     ward.fault = None
     assert ward.deposit(ward.entries(*files)) == filing.Report(deposited=3)
-    assert ward.sent[0] == ward.sent[1]
-    assert (len(ward.sent), ward.listed()) == (2, 3)
+    assert all(batch == ward.sent[0] for batch in ward.sent)
+    assert (len(ward.sent), ward.listed()) == (3, 3)
 
 
 def test_a_server_that_is_down_keeps_it_pending_until_it_has_answered(ward: Ward, files: tuple[str, ...]) -> None:
@@ -71,6 +71,14 @@ def _enrolments(ward: Ward) -> dict[str, object]:
     from consentum.flow.client.custody import enrolments_by_number
 
     return dict(enrolments_by_number(ward.book))
+
+
+def test_a_server_that_was_only_slow_is_asked_once_more_before_the_run_ends(
+    ward: Ward, files: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter(["pending", "deposited"])
+    monkeypatch.setattr(filing, "_send", lambda *_: next(answers))
+    assert ward.deposit(ward.entries(*files)) == filing.Report(deposited=3)
 
 
 def test_killed_between_writing_down_and_sending_it_is_sent_by_the_next_run(

@@ -97,7 +97,18 @@ def deposit(
             report.count(state, many)
         done += len(part)
         advance(len(part))
+    if not report.stopped:
+        _finish(filing, report)
     return report
+
+
+def _finish(filing: Filing, report: Report) -> None:
+    """Once more for what is pending: a server may only have been slow."""
+    for batch in filing.book.open_batches():
+        state = _send(filing, batch)
+        if state != "pending":
+            report.pending -= len(batch.files)
+            report.count(state, len(batch.files))
 
 
 def _key(entry: Entry) -> tuple[bytes, str, int]:
