@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ class CustodianHome:
             return dict(self.connection.gateway.post("/v1/deposits", dict(batch)))
 
         ledger = self.connection.ledger
-        return Filing(ledger=ledger, book=self.book, send=send, now=lambda: int(time.time()))
+        return Filing(ledger=ledger, book=self.book, send=send, now=lambda: ledger.view().latest.timestamp)
 
     def depositor(self, committee_id: bytes) -> Custodian:
         """Who deposits, for one committee. NotFoundError if there is no such committee, UnavailableError or
