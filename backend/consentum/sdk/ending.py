@@ -10,7 +10,7 @@ from consentum.errors import ConsentumError, MalformedError
 from consentum.flow.client import terms
 from consentum.flow.client.notices import Told, tell
 from consentum.flow.wire import Notice
-from consentum.wiring.patient import PatientHome
+from consentum.wiring.patient import SERVER_TIMEOUT_SECONDS, PatientHome
 
 MAX_FREEZE_DAYS = 30
 DAY_SECONDS = 86_400
@@ -39,7 +39,7 @@ def _send(home: PatientHome, message: Revoke | RevokeAll | Freeze) -> Told:
     connection = home.connection
     domain = connection.deployment.user_domain
     notice = Notice(message, terms.sign(domain, message, connection.key).signature)
-    gateway = home.client()
+    gateway = home.client(SERVER_TIMEOUT_SECONDS)
     return tell(
         connection.ledger, domain, notice, lambda body: gateway.post("/v1/revocations", body), home.key_servers()
     )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +30,13 @@ class PatientHome:
     book: HomeBook
     identities: Identities
 
-    def client(self) -> HttpClient:
+    def client(self, timeout: float = CONTENT_TIMEOUT_SECONDS) -> HttpClient:
         """The gateway without a session."""
-        return HttpClient(self.connection.settings.gateway, timeout=CONTENT_TIMEOUT_SECONDS)
+        return HttpClient(self.connection.settings.gateway, timeout=timeout)
 
     def learn_servers(self) -> dict[str, str]:
         """Endpoints by address: those remembered, and those the gateway names now, which are remembered too."""
-        self.book.remember(_named_by(self.client()))
+        self.book.remember(_named_by(self.client(SERVER_TIMEOUT_SECONDS)))
         return self.book.servers()
 
     def key_servers(self) -> list[HttpKeyServer]:
@@ -48,21 +49,24 @@ class PatientHome:
 
 
 def _named_by(gateway: HttpClient) -> dict[str, str]:
-    """The key servers a gateway names, as far as they answer; none if it does not."""
+    """The key servers a gateway names, as far as they answer; none if it does not. All are asked at once."""
     try:
         endpoints = [str(endpoint) for endpoint in gateway.get("/v1/deployment").get("key_servers", [])]
     except ConsentumError:
         return {}
-    found = {}
-    for endpoint in endpoints:
-        client = HttpClient(endpoint, timeout=SERVER_TIMEOUT_SECONDS)
-        try:
-            found["0x" + address_bytes(client.get("/v1/server").get("address")).hex()] = endpoint
-        except ConsentumError:
-            continue
-        finally:
-            client.close()
-    return found
+    with ThreadPoolExecutor(max_workers=max(1, len(endpoints))) as pool:
+        addresses = list(pool.map(_address_at, endpoints))
+    return {address: endpoint for address, endpoint in zip(addresses, endpoints, strict=True) if address}
+
+
+def _address_at(endpoint: str) -> str:
+    client = HttpClient(endpoint, timeout=SERVER_TIMEOUT_SECONDS)
+    try:
+        return "0x" + address_bytes(client.get("/v1/server").get("address")).hex()
+    except ConsentumError:
+        return ""
+    finally:
+        client.close()
 
 
 def create_patient(folder: Path, gateway: str, rpc: str, identity: str | None = None) -> str:

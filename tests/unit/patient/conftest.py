@@ -48,7 +48,7 @@ class Home(PatientHome):
     down: bool = False
     answers: dict[str, Callable[[], Any]] = field(default_factory=dict)
 
-    def client(self) -> Any:
+    def client(self, timeout: float = 0) -> Any:
         if self.down:
             return Down()
         client = HttpClient(ORIGIN)

@@ -39,14 +39,14 @@ def tell(
     ledger: Ledger, domain: Domain, notice: Notice, gateway: Callable[[Any], Any], peers: Sequence[KeyServerPeer]
 ) -> Told:
     """Sends a notice everywhere. If nobody took it, the gateway's refusal is raised, or UnavailableError."""
-    body = notice.to_json()
-    refusal: ConsentumError | None = None
-    try:
-        state = str(gateway(body).get("state", ""))
-    except ConsentumError as error:
-        refusal, state = error, error.code
-    latest = _latest(ledger)
+    body, latest = notice.to_json(), _latest(ledger)
     digest = typed.digest(domain, notice.message)
+
+    def at_gateway() -> ConsentumError | str:
+        try:
+            return str(gateway(body).get("state", ""))
+        except ConsentumError as error:
+            return error
 
     def one(peer: KeyServerPeer) -> tuple[str, str]:
         try:
@@ -54,12 +54,15 @@ def tell(
         except ConsentumError as error:
             return peer.address, error.code
 
-    with ThreadPoolExecutor(max_workers=max(1, len(peers))) as pool:
-        told = Told(state, dict(pool.map(one, peers)))
-    took = [s for s in told.servers.values() if s in (HOLDS, UNJUDGED, UNVERIFIED)]
-    if refusal is not None and not took:
-        raise refusal if refusal.code != "UNAVAILABLE" else UnavailableError("neither gateway nor key servers took it")
-    return told
+    with ThreadPoolExecutor(max_workers=1 + len(peers)) as pool:  # all at once: none waits for one that hangs
+        answer = pool.submit(at_gateway)
+        servers = dict(pool.map(one, peers))
+        state = answer.result()
+    if isinstance(state, str):
+        return Told(state, servers)
+    if not {HOLDS, UNJUDGED, UNVERIFIED} & set(servers.values()):
+        raise state if state.code != "UNAVAILABLE" else UnavailableError("neither gateway nor key servers took it")
+    return Told(state.code, servers)
 
 
 def _latest(ledger: Ledger) -> Block | None:
