@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from consentum.cli.output import home_option, json_option, progress, show
+from consentum.cli.output import LATER, REFUSED, home_option, json_option, progress, show
 from consentum.errors import ManifestError
 
 if TYPE_CHECKING:
@@ -136,11 +136,10 @@ def deposit(folder: Path, manifest: Path, committee: bytes, home: Path, as_json:
     try:
         entries = custodian.check(opened, folder, manifest)
     except ManifestError as error:
-        if not as_json:
-            raise
         problems = [{"line": line, "code": code, "detail": detail} for line, code, detail in error.problems]
-        show({"code": error.code, "problems": problems}, [], as_json)
-        raise SystemExit(1) from None
+        lines = [f"line {line}: {code}: {detail}" for line, code, detail in error.problems]
+        show({"code": error.code, "problems": problems}, ["MANIFEST: nothing was sent", *lines], as_json)
+        raise SystemExit(REFUSED) from None
     with progress("depositing", len(entries)) as advance:
         report = custodian.deposit(opened, committee, entries, advance)
     _show_report(report, as_json)
@@ -162,7 +161,7 @@ def _show_report(report: Report, as_json: bool) -> None:
     lines += [] if report.complete else ["run the same command again: it goes on, and deposits nothing twice"]
     show(data, lines, as_json)
     if not report.complete:
-        raise SystemExit(1)
+        raise SystemExit(REFUSED if report.refused else LATER)
 
 
 @group.command("retract")
@@ -203,7 +202,7 @@ def _show_retraction(answer: dict[str, Any], as_json: bool) -> None:
     lines += [] if answer["complete"] else ["not everywhere yet: run the same command again"]
     show(answer, lines, as_json)
     if not answer["complete"]:
-        raise SystemExit(1)
+        raise SystemExit(LATER)
 
 
 @group.group("staff")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from consentum.cli.custodian import ID, moment
-from consentum.cli.output import home_option, json_option, show
+from consentum.cli.output import LATER, home_option, json_option, show
 from consentum.errors import MalformedError
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def freeze(days: int, home: Path, as_json: bool) -> None:
 
 
 def show_told(told: Told, as_json: bool) -> None:
-    """Who holds a notice now; the exit code is 1 while not every known key server surely does."""
+    """Who holds a notice now; the exit code is 3 while not every known key server surely does."""
     lines = [f"gateway: {told.gateway}"] if told.gateway != "UNAVAILABLE" else []
     if not lines:
         lines = ["the gateway does not answer: the key servers were told directly, and that is what counts"]
@@ -172,7 +172,7 @@ def show_told(told: Told, as_json: bool) -> None:
     lines += [] if complete else ["not every key server holds it yet: run the same command again"]
     show({"gateway": told.gateway, "servers": dict(told.servers), "complete": complete}, lines, as_json)
     if not complete:
-        raise SystemExit(1)
+        raise SystemExit(LATER)
 
 
 COMMANDS = (grant, consents, revoke, stop, freeze)

@@ -121,7 +121,7 @@ def test_a_stop_without_the_gateway_says_so_and_who_holds_it(run: Any, home: Hom
 def test_a_stop_that_a_server_missed_fails_so_that_it_is_given_again(run: Any, home: Home) -> None:
     home.world.peers[0].fault = "down"
     done = run("stop", "--json")
-    assert done.exit_code == 1
+    assert done.exit_code == 3
     assert json.loads(done.stdout)["complete"] is False
 
 
