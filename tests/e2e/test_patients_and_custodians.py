@@ -5,9 +5,16 @@ gateway. Real processes, the real command."""
 from __future__ import annotations
 
 import json
+import random
+import sqlite3
+import subprocess
+import sys
+import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +150,49 @@ def test_with_the_gateway_down_a_stop_goes_straight_to_the_key_servers(people: P
     finally:
         people.stack.system.start_gateway()
         people.stack.system.wait_ready()
+
+
+# The command in batches of three, so that there is something between the first and the last to be killed in.
+SMALL_BATCHES = (
+    "from consentum.flow.client import filing; filing.MAX_PAGE = 3; from consentum.cli.main import main; main()"
+)
+
+
+def test_a_deposit_killed_ten_times_deposits_every_file_once(people: People) -> None:
+    people.run("dora", "patient", "init", *people.where)
+    people.run("dora", "patient", "accept", people.run("ward", "custodian", "invite", "4714")["invite"], "--yes")
+    people.run("ward", "custodian", "patients")
+    folder = people.folder / "many"
+    folder.mkdir()
+    for number in range(33):
+        (folder / f"{number}.json").write_text(json.dumps({"n": number}))
+    manifest = people.folder / "many.csv"
+    manifest.write_text("file,number,category\n" + "".join(f"{n}.json,4714,laboratory\n" for n in range(33)))
+    committee = "0x" + people.stack.committee.hex()
+    words = ("custodian", "deposit", str(folder), "--manifest", str(manifest), "--committee", committee)
+    command = [sys.executable, "-c", SMALL_BATCHES, *words, "--home", str(people.folder / "ward"), "--json"]
+    for batches in range(1, 11):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        assert until(partial(got_to, people, process, 3 * batches))
+        time.sleep(random.random() / 10)  # anywhere between writing down, sending, receipts and noting them
+        process.kill()
+        process.wait()
+    last = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert last.returncode == 0, last.stderr
+    report = json.loads(last.stdout)
+    assert report["deposited"] + report["already"] == 33
+    records = people.run("dora", "patient", "records")["records"]
+    assert len(records) == len({one["record"] for one in records}) == 33
+
+
+def got_to(people: People, process: subprocess.Popen[bytes], files: int) -> bool:
+    return written(people) >= files or process.poll() is not None
+
+
+def written(people: People) -> int:
+    """How many of Dora's files are written down as signed or deposited."""
+    with closing(sqlite3.connect(f"file:{people.folder}/ward/custodian.db?mode=ro", uri=True)) as book:
+        return int(book.execute("SELECT count(*) FROM files WHERE number = '4714'").fetchone()[0])
 
 
 @pytest.mark.xfail(strict=True, reason="the gateway does not take identity messages yet")

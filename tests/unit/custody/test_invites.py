@@ -161,6 +161,12 @@ def test_a_new_invite_replaces_the_open_one(ward: Ward) -> None:
     assert [one.state for one in ward.book.invites()] == ["replaced", "used"]
 
 
+def test_a_second_subject_for_a_number_that_has_one_is_refused_under_any_code(ward: Ward) -> None:
+    old = ward.invite("4711")
+    ward.patient("4711", ward.world.alice)
+    assert turned(ward, ward.enrol(old, ward.world.bob)) == ["TWO_PATIENTS_ONE_NUMBER"]
+
+
 def test_one_patient_with_two_numbers_stays_with_her_first(ward: Ward) -> None:
     ward.patient("4711", ward.world.alice)
     assert turned(ward, ward.enrol(ward.invite("4712"), ward.world.alice)) == ["ONE_PATIENT_TWO_NUMBERS"]

@@ -63,7 +63,8 @@ def take_in(
     """
     known = {typed.struct_hash(patient.enrolment.enrol) for patient in book.patients()}
     new = [e for e in enrolments if typed.struct_hash(e.enrol) not in known and e.enrol.custodian.lower() == custodian]
-    matched = {place: found for place, e in enumerate(new) if (found := _match(book.invites(), e)) is not None}
+    invites = book.invites()
+    matched = {place: found for place, e in enumerate(new) if (found := _match(invites, e)) is not None}
     view = ledger.view()
     users: dict[bytes, set[str]] = {}
     for place, invited in matched.items():
@@ -73,7 +74,9 @@ def take_in(
     linked, turned = 0, []
     for place, invited in matched.items():
         alone = len(users[invited.invite.code]) == 1
-        code = _refusal(invited, signed[place], alone, view.latest.timestamp) or _link(book, invited, new[place])
+        taken = any(patient.number == invited.number for patient in book.patients())
+        code = _refusal(invited, signed[place], alone, taken, view.latest.timestamp)
+        code = code or _link(book, invited, new[place])
         if code:
             turned.append(Turned(invited.number, new[place].enrol.subject.lower(), code))
         else:
@@ -89,9 +92,12 @@ def _match(invites: Iterable[Invited], enrolment: SignedEnrol) -> Invited | None
     return None
 
 
-def _refusal(invited: Invited, signed: bool, alone: bool, now: int) -> str:
+def _refusal(invited: Invited, signed: bool, alone: bool, taken: bool, now: int) -> str:
+    """The code of what is wrong, or "". alone: nobody else used the code; taken: its number has a patient."""
     if not signed:
         return "SIGNATURE"
+    if invited.state == "replaced" and taken:
+        return "TWO_PATIENTS_ONE_NUMBER"
     if invited.state != "open" or not alone:
         return "INVITE_USED"
     return "INVITE_EXPIRED" if invited.invite.expires <= now else ""
