@@ -20,10 +20,10 @@ from consentum.flow.client.manifest import Entry, read_manifest
 from consentum.flow.gateway import forward
 from consentum.flow.gateway.gateway import Gateway
 from consentum.ports.enrolments import SignedEnrol
-from tests.fakes.enrolments import MemoryEnrolments
-from tests.fakes.gateway_store import MemoryGatewayStore
-from tests.unit.client.world import DOMAIN, NOW, World, make_world
-from tests.unit.gateway.sender import MiningSender
+from tests.unit.client.world import DOMAIN, NOW, World
+from tests.unit.gateway.conftest import gateway, sender, world
+
+__all__ = ["gateway", "sender", "world"]  # fixtures
 
 GATEWAY = "http://gateway.test"
 
@@ -93,18 +93,7 @@ class Ward:
 
 
 @pytest.fixture
-def ward(tmp_path: Path) -> Iterator[Ward]:
-    world = make_world(tmp_path)
-    gateway = Gateway(
-        domain=DOMAIN,
-        ledger=world.ledger,
-        store=MemoryGatewayStore(),
-        enrolments=MemoryEnrolments(),
-        sender=MiningSender(world.ledger),
-        peers=lambda: world.peers,
-        pseudonym_key=b"\x99" * 32,
-        clock=lambda: float(NOW),
-    )
+def ward(tmp_path: Path, world: World, gateway: Gateway) -> Iterator[Ward]:
     made = Ward(world, tmp_path, CustodyFile(tmp_path / "custodian.db"), gateway)
     (tmp_path / "files").mkdir()
     yield made

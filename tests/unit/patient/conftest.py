@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,17 +15,15 @@ from starlette.testclient import TestClient
 
 from consentum.adapters.peers.http import HttpClient
 from consentum.adapters.store.home import HomeFile
-from consentum.crypto.signing import WalletKey
 from consentum.domain.invites import Invite
 from consentum.errors import UnavailableError
 from consentum.flow.gateway.gateway import Gateway
 from consentum.services.gateway.app import create_app
 from consentum.wiring.patient import PatientHome
-from tests.fakes.enrolments import MemoryEnrolments
-from tests.fakes.gateway_store import MemoryGatewayStore
-from tests.unit.client.world import DOMAIN, NOW, World, make_world
-from tests.unit.gateway.conftest import ORIGIN, process_of
-from tests.unit.gateway.sender import MiningSender
+from tests.unit.client.world import DOMAIN, NOW, World
+from tests.unit.gateway.conftest import ORIGIN, gateway, process_of, sender, world
+
+__all__ = ["gateway", "sender", "world"]  # fixtures
 
 
 class Down:
@@ -46,7 +44,6 @@ class Home(PatientHome):
     app: TestClient
     gateway: Gateway
     down: bool = False
-    answers: dict[str, Callable[[], Any]] = field(default_factory=dict)
 
     def client(self, timeout: float = 0) -> Any:
         if self.down:
@@ -64,32 +61,19 @@ class Home(PatientHome):
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Iterator[Home]:
-    yield from home_of(tmp_path, "alice")
-
-
-def home_of(folder: Path, who: str) -> Iterator[Home]:
-    world = make_world(folder)
-    gateway = Gateway(
-        domain=DOMAIN,
-        ledger=world.ledger,
-        store=MemoryGatewayStore(),
-        enrolments=MemoryEnrolments(),
-        sender=MiningSender(world.ledger),
-        peers=lambda: world.peers,
-        pseudonym_key=b"\x99" * 32,
-        clock=lambda: float(NOW),
-    )
-    key: WalletKey = getattr(world, who)
-    book = HomeFile(folder / "home.db")
-    with TestClient(create_app(process_of(gateway, world.hospital.address)), base_url=ORIGIN) as app:
+def home(tmp_path: Path, world: World, gateway: Gateway) -> Iterator[Home]:
+    """Alice's."""
+    book, key = HomeFile(tmp_path / "home.db"), world.alice
+    process = process_of(gateway)
+    process.settings.custodians = (world.hospital.address,)
+    with TestClient(create_app(process), base_url=ORIGIN) as app:
         connection = SimpleNamespace(
             identity=key.address.lower(),
             key=key,
             ledger=world.ledger,
             settings=SimpleNamespace(gateway=ORIGIN),
             deployment=SimpleNamespace(user_domain=DOMAIN),
-            home=folder,
+            home=tmp_path,
         )
         made = Home(
             connection=connection,  # type: ignore[arg-type]
