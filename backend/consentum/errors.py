@@ -7,6 +7,7 @@ terms or identities. Refusals of single records are not exceptions: they are `Re
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 
 
@@ -189,3 +190,24 @@ class NotRunningError(UnavailableError):
     """No system of this folder runs."""
 
     code = "NOT_RUNNING"
+
+
+class InviteError(ConsentumError):
+    """An invite cannot be used: INVITE_MISTYPED, INVITE_EXPIRED, INVITE_USED or INVITE_FOREIGN."""
+
+    code = "INVITE"
+
+    def __init__(self, code: str = "INVITE", message: str = "") -> None:
+        super().__init__(message, field="invite")
+        self.code = code
+
+
+class ManifestError(ConsentumError):
+    """A manifest that cannot be deposited as it is; nothing was sent. `problems` has every one."""
+
+    code = "MANIFEST"
+
+    def __init__(self, problems: Sequence[tuple[int, str, str]] = ()) -> None:
+        lines = [f"line {line}: {code}: {text}" for line, code, text in problems]
+        super().__init__("nothing was sent\n" + "\n".join(lines), field="manifest")
+        self.problems = tuple(problems)

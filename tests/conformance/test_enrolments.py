@@ -47,6 +47,12 @@ def test_the_same_enrolment_again_changes_nothing(book: Enrolments) -> None:
     assert book.of_custodian(WARD, 10) == [enrolled(recognised=True)]
 
 
+def test_an_enrolment_is_found_by_its_hash_and_nothing_else_is(book: Enrolments) -> None:
+    book.add(enrolled())
+    assert book.find(typed.struct_hash(enrolled().enrol)) == enrolled()
+    assert book.find(typed.struct_hash(enrolled(ref=2).enrol)) is None
+
+
 def test_a_custodian_recognises_her_own(book: Enrolments) -> None:
     book.add(enrolled())
     book.recognise(typed.struct_hash(enrolled().enrol), WARD.upper().replace("X", "x"))

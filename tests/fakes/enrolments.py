@@ -23,6 +23,9 @@ class MemoryEnrolments:
             self.rows[identity] = kept = replace(kept, recognised=True)
         return kept
 
+    def find(self, identity: bytes) -> SignedEnrol | None:
+        return self.rows.get(identity)
+
     def recognise(self, identity: bytes, custodian: str) -> None:
         found = self.rows.get(identity)
         if found is None or found.enrol.custodian.lower() != custodian.lower():

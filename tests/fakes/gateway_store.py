@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from threading import RLock
@@ -25,6 +26,7 @@ class MemoryGatewayStore:
         self.attempts: dict[bytes, int] = {}
         self.deposits: dict[bytes, PendingDeposit] = {}
         self.hidden: set[bytes] = set()
+        self.deposited: dict[bytes, int] = {}
         self._lock = RLock()
 
     def add_opening(self, commitment: bytes, consent: Consent) -> None:
@@ -79,6 +81,7 @@ class MemoryGatewayStore:
 
     def add_deposit(self, deposit: PendingDeposit) -> PendingDeposit:
         with self._lock:
+            self.deposited.setdefault(deposit.records_root, int(time.time()))
             return self.deposits.setdefault(deposit.records_root, copy.deepcopy(deposit))
 
     def add_receipt(self, records_root: bytes, server: str, receipt: Mapping[str, Any]) -> PendingDeposit:
@@ -108,6 +111,13 @@ class MemoryGatewayStore:
             known = [record for d in self.deposits.values() if d.acknowledged for record in d.records]
         standing = (r for r in known if not r.categories & ~categories and r.id not in self.hidden)
         return sorted(standing, key=lambda record: record.id)
+
+    def records_of(self, subject: str) -> list[tuple[Record, int]]:
+        with self._lock:
+            done = [d for d in self.deposits.values() if d.acknowledged]
+            known = [(record, self.deposited[d.records_root]) for d in done for record in d.records]
+        hers = [row for row in known if row[0].subject.lower() == subject.lower() and row[0].id not in self.hidden]
+        return sorted(hers, key=lambda row: row[0].id)
 
     def records_by_id(self, ids: Sequence[bytes]) -> dict[bytes, Record]:
         with self._lock:

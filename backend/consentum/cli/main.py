@@ -9,11 +9,13 @@ from consentum.cli import (
     board,
     completion,
     contracts,
+    custodian,
     doctor,
     explain,
     frame,
     gateway,
     keyserver,
+    patient,
     runner,
     settings,
     study,
@@ -27,7 +29,11 @@ def cli() -> None:
     """Patients decide, on a ledger nobody owns, who may learn from their health records."""
 
 
-for group in (contracts.group, keyserver.group, gateway.group, runner.group, board.group, study.group):
+GROUPS = (
+    *(patient.group, custodian.group, board.group, study.group),
+    *(keyserver.group, gateway.group, runner.group, contracts.group),
+)
+for group in GROUPS:
     cli.add_command(group)
 for command in (system.up, system.down, system.status, doctor.command):
     cli.add_command(command)

@@ -15,6 +15,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from consentum.settings import home_folder
 
+# Exit codes of a command that did its part but is not through: 1 where something was refused, 3 where the same command
+# may succeed later.
+REFUSED, LATER = 1, 3
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of words.")
 home_option = click.option(
     "--home",

@@ -17,6 +17,7 @@ RECEIPT_CONTEXT = b"consentum/receipt/1\n"
 DEPOSIT_CONTEXT = b"consentum/deposit-receipt/1\n"
 RETRACT_CONTEXT = b"consentum/retraction-receipt/1\n"
 NOTICE_CONTEXT = b"consentum/notice-receipt/1\n"
+RETRACT_CONTEXT = b"consentum/retraction-receipt/1\n"
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:

@@ -141,7 +141,7 @@ class AddDelegate(Message):
 
 @dataclass(frozen=True, slots=True)
 class RevokeDelegate(Message):
-    """DidRegistry: ends a delegate."""
+    """DidRegistry: ends a delegate of one type."""
 
     identity: str
     delegateType: bytes  # noqa: N815 - as above
@@ -151,7 +151,7 @@ class RevokeDelegate(Message):
 
 @dataclass(frozen=True, slots=True)
 class SetRecovery(Message):
-    """DidRegistry: how many recovery delegates must sign together; 0 means no recovery."""
+    """DidRegistry: how many recovery delegates must sign together; 0 for no recovery."""
 
     identity: str
     threshold: int
@@ -160,7 +160,7 @@ class SetRecovery(Message):
 
 @dataclass(frozen=True, slots=True)
 class ProposeOwner(Message):
-    """DidRegistry: begins an owner change, by the controller or by her recovery delegates."""
+    """DidRegistry: begins an owner change; signed by the controller, or by recovery delegates together."""
 
     identity: str
     newOwner: str  # noqa: N815 - as above

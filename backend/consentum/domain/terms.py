@@ -76,7 +76,7 @@ def bits_of(flag: type[IntFlag], names: list[str]) -> int:
     """The mask of names in any case; KeyError for a name that is not one."""
     mask = 0
     for name in names:
-        mask |= flag[name.strip().upper().replace("-", "_").replace(" ", "_")]
+        mask |= int(flag[name.strip().upper().replace("-", "_").replace(" ", "_")])
     return mask
 
 

@@ -25,6 +25,10 @@ class Enrolments(Protocol):
         """Keeps it; a known one is returned as it stands, but becomes recognised if `enrolment` is."""
         ...
 
+    def find(self, identity: bytes) -> SignedEnrol | None:
+        """By the Enrol's struct hash."""
+        ...
+
     def recognise(self, identity: bytes, custodian: str) -> None:
         """identity: the Enrol's struct hash. NotFoundError if this custodian has no such enrolment."""
         ...

@@ -101,6 +101,11 @@ class GatewayStore(Protocol):
         was retracted."""
         ...
 
+    def records_of(self, subject: str) -> list[tuple[Record, int]]:
+        """A subject's acknowledged records in the order of their ids, each with when it arrived here, UTC seconds.
+        None that is retracted."""
+        ...
+
     def records_by_id(self, ids: Sequence[bytes]) -> dict[bytes, Record]:
         """Those that are known and not retracted."""
         ...

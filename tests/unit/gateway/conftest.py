@@ -88,8 +88,10 @@ def process_of(gateway: Gateway) -> Any:
 
 
 @pytest.fixture
-def client(gateway: Gateway) -> Iterator[TestClient]:
+def client(gateway: Gateway, world: World) -> Iterator[TestClient]:
     """The application, asked as from outside: what goes wrong inside is an answer here too."""
-    app = create_app(process_of(gateway))
+    process = process_of(gateway)
+    process.settings.custodians = (world.hospital.address,)
+    app = create_app(process)
     with TestClient(app, base_url=ORIGIN, raise_server_exceptions=False) as made:
         yield made

@@ -14,7 +14,7 @@ from consentum.adapters.ipfs import car, unixfs
 from consentum.crypto import typed
 from consentum.crypto.sealing import SealingKey
 from consentum.crypto.signing import WalletKey
-from consentum.domain.messages import Login
+from consentum.domain.messages import Enrol, Login
 from consentum.domain.package import JobPackage
 from consentum.domain.parsing import as_bytes, hexed
 from consentum.flow.client import collect
@@ -22,6 +22,7 @@ from consentum.flow.client.deposit import Batch
 from consentum.flow.gateway import jobs
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.submission import Submission, result_salt
+from consentum.ports.enrolments import SignedEnrol
 from tests.unit.client.world import DEADLINE, DOMAIN, LAB, NOW, World
 from tests.unit.gateway.conftest import ORIGIN
 
@@ -71,10 +72,17 @@ ACCESS = {
     ("post", "/v1/motions"): SIGNATURE,
     ("get", "/v1/motions"): MEMBER,
     ("post", "/v1/motions/{motion}/recusals"): MEMBER,
+    ("post", "/v1/enrolments"): SIGNATURE,
+    ("get", "/v1/enrolments"): CUSTODIAN,
+    ("post", "/v1/enrolments/{enrolment}/recognise"): CUSTODIAN,
+    ("get", "/v1/records"): SUBJECT,
 }
 WITH_SESSION = [route for route, who in ACCESS.items() if who not in (ANYBODY, SIGNATURE)]
 # Nothing is in theirs that could be wrong.
-WITHOUT_BODY = ("/v1/logins/challenge", "/v1/content", "/v1/runner/claims", "/v1/jobs/{identity}/cancel")
+WITHOUT_BODY = (
+    *("/v1/logins/challenge", "/v1/content", "/v1/runner/claims", "/v1/jobs/{identity}/cancel"),
+    "/v1/enrolments/{enrolment}/recognise",
+)
 WITH_BODY = [route for route in ACCESS if route[0] == "post" and route[1] not in WITHOUT_BODY]
 PEOPLE = {
     SUBJECT: {"alice"},
@@ -148,6 +156,16 @@ def submission_of(world: World) -> Submission:
     return Submission(job, world.researcher.sign(typed.digest(DOMAIN, job)), package, key, bytes(32))
 
 
+def enrolment_of(world: World) -> Enrol:
+    return Enrol(world.alice.address.lower(), world.hospital.address.lower(), bytes(32))
+
+
+def handed_in(gateway: Gateway, world: World) -> None:
+    """Alice's enrolment, kept and not recognised."""
+    enrol = enrolment_of(world)
+    gateway.enrolments.add(SignedEnrol(enrol, world.alice.sign(typed.digest(DOMAIN, enrol)), False))
+
+
 REQUESTS: dict[tuple[str, str], Callable[[Gateway, World], Any]] = {
     ("get", "/v1/consents"): lambda gateway, world: None,
     ("post", "/v1/forms"): lambda gateway, world: {"text": "I agree."},
@@ -162,6 +180,9 @@ REQUESTS: dict[tuple[str, str], Callable[[Gateway, World], Any]] = {
     ("post", "/v1/runner/claims"): lambda gateway, world: {},
     ("post", "/v1/runner/jobs/{identity}/events"): good_word,
     ("post", "/v1/runner/jobs/{identity}/result"): good_result,
+    ("get", "/v1/enrolments"): lambda gateway, world: None,
+    ("post", "/v1/enrolments/{enrolment}/recognise"): handed_in,
+    ("get", "/v1/records"): lambda gateway, world: None,
 }
 
 
@@ -172,7 +193,9 @@ def call(client: TestClient, route: tuple[str, str], body: Any, headers: dict[st
     if path == "/v1/content":
         return client.post(path, content=one_record()[1], headers=headers)
     if method == "get":
-        return client.get(path, params={"subject": world.alice.address}, headers=headers)
+        params = {"subject": world.alice.address, "custodian": world.hospital.address}
+        return client.get(path, params=params, headers=headers)
+    path = path.replace("{enrolment}", hexed(typed.struct_hash(enrolment_of(world))))
     return client.post(path, json=body, headers=headers)
 
 

@@ -29,7 +29,9 @@ class GatewayContent:
         start = 0
         while start < len(built):
             stop, size = start, 0
-            while stop < len(built) and (stop == start or (size < BATCH_BYTES and stop - start < BATCH_ROOTS)):
+            while stop < len(built) and (
+                stop == start or (size + len(contents[stop]) <= BATCH_BYTES and stop - start < BATCH_ROOTS)
+            ):
                 size += len(contents[stop])
                 stop += 1
             distinct = list(dict.fromkeys(roots[start:stop]))

@@ -45,6 +45,11 @@ class EnrolmentBook:
             kept = connection.execute(select(enrolments).where(enrolments.c.id == identity)).one()
         return self._enrolment(kept)
 
+    def find(self, identity: bytes) -> SignedEnrol | None:
+        with reading(self._engine) as connection:
+            row = connection.execute(select(enrolments).where(enrolments.c.id == identity)).first()
+        return None if row is None else self._enrolment(row)
+
     def recognise(self, identity: bytes, custodian: str) -> None:
         with transaction(self._engine) as connection:
             mine = (enrolments.c.id == identity, enrolments.c.custodian == self._file.tag(custodian))

@@ -32,6 +32,8 @@ deposits = sealed_table("deposits", Column("acknowledged", Boolean, nullable=Fal
 records = sealed_table(
     "records",
     Column("deposit", LargeBinary(32), nullable=False, index=True),
+    Column("subject", LargeBinary(32), nullable=False, index=True),
+    Column("deposited_at", BigInteger, nullable=False),
     Column("categories", BigInteger, nullable=False),
     Column("acknowledged", Boolean, nullable=False),
 )
@@ -141,6 +143,8 @@ class GatewayDatabase:
                     {
                         "id": record.id,
                         "deposit": root,
+                        "subject": self._file.tag(record.subject),
+                        "deposited_at": int(time.time()),
                         "categories": record.categories,
                         "acknowledged": False,
                         "box": self._file.seal(record.id, _record_json(record)),
@@ -198,6 +202,12 @@ class GatewayDatabase:
         if any(record.categories & outside for record in found):
             raise CorruptError("a row of the gateway's database is not what it was")
         return found
+
+    def records_of(self, subject: str) -> list[tuple[Record, int]]:
+        hers = (records.c.subject == self._file.tag(subject), records.c.acknowledged.is_(True), _STANDING)
+        with reading(self._engine) as connection:
+            rows = connection.execute(select(records).where(*hers).order_by(records.c.id)).all()
+        return [(_record(self._file.open(row.id, row.box)), row.deposited_at) for row in rows]
 
     def records_by_id(self, ids: Sequence[bytes]) -> dict[bytes, Record]:
         query = select(records).where(records.c.id.in_(bindparam("ids", expanding=True)), _STANDING)

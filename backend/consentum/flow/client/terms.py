@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass
 
 from consentum.crypto import typed
 from consentum.crypto.signing import Signer
 from consentum.crypto.typed import Domain
+from consentum.domain.invites import Invite, patient_ref
 from consentum.domain.messages import Consent, Enrol, Message, Revoke
-from consentum.domain.terms import Access, Category, Condition, Purpose, expand
+from consentum.domain.terms import Access, Category, Condition, Purpose, expand, words_of
 from consentum.errors import MalformedError
 
 MAX_CLOCK_DISTANCE_SECONDS = 120
@@ -83,3 +85,33 @@ def enrol(domain: Domain, signer: Signer, custodian: str) -> Signed:
 def revoke(domain: Domain, signer: Signer, subject: str, commitment: bytes) -> Signed:
     """Ends one consent; valid whether or not its grant has arrived."""
     return sign(domain, Revoke(subject.lower(), commitment), signer)
+
+
+def accept(domain: Domain, signer: Signer, subject: str, invite: Invite) -> Signed:
+    """The subject's word under an invite: only who holds its code can have made the reference."""
+    reference = patient_ref(invite.code, invite.custodian, subject)
+    return sign(domain, Enrol(subject.lower(), invite.custodian, reference), signer)
+
+
+_ACCESS = {
+    Access.AGGREGATE: "count and average them, with others'; no record is opened to anybody",
+    Access.COMPUTE: "compute on them inside an accredited runner; nobody reads them",
+    Access.DOWNLOAD: "download and read them",
+}
+
+
+def in_words(consent: Consent) -> list[str]:
+    """What a consent says, one line for each term."""
+    conditions = words_of(Condition(consent.conditions))
+    begins = f"from {_day(consent.notBefore)} " if consent.notBefore else ""
+    return [
+        "for: " + ", ".join(words_of(Purpose(consent.purposes))),
+        "records: " + ", ".join(words_of(Category(consent.categories))),
+        "they may: " + _ACCESS[Access(consent.access)],
+        f"valid: {begins}until {_day(consent.expires)}",
+        *(["only if: " + ", ".join(conditions)] if conditions else []),
+    ]
+
+
+def _day(seconds: int) -> str:
+    return time.strftime("%d %B %Y, %H:%M UTC", time.gmtime(seconds))
