@@ -31,6 +31,7 @@ from consentum.errors import (
     RefusedError,
     ReplayedError,
     SignatureRefused,
+    UnavailableError,
 )
 from consentum.flow.client import collect, terms
 from consentum.flow.client.deposit import Batch

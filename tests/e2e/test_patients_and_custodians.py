@@ -195,7 +195,6 @@ def written(people: People) -> int:
         return int(book.execute("SELECT count(*) FROM files WHERE number = '4714'").fetchone()[0])
 
 
-@pytest.mark.xfail(strict=True, reason="the gateway does not take identity messages yet")
 def test_a_patient_names_a_guardian_who_stops_for_her(people: People) -> None:
     clara = people.run("clara", "patient", "init", *people.where)["address"]
     guardian = people.run("guardian", "patient", "init", *people.where)["address"]
@@ -213,7 +212,6 @@ def test_a_patient_names_a_guardian_who_stops_for_her(people: People) -> None:
     assert until(stopped)
 
 
-@pytest.mark.xfail(strict=True, reason="the gateway does not take identity messages yet")
 def test_staff_deposit_for_the_custodian(people: People) -> None:
     nurse = people.run("nurse", "custodian", "init", *people.where, "--identity", people.custodian)["address"]
     assert people.run("ward", "custodian", "staff", "add", nurse)["state"] in ("queued", "mined")
@@ -225,7 +223,6 @@ def test_staff_deposit_for_the_custodian(people: People) -> None:
     assert until(may)
 
 
-@pytest.mark.xfail(strict=True, reason="gateway and key servers take no retractions yet")
 def test_a_record_filed_wrongly_is_taken_back(people: People) -> None:
     before = len(people.run("anna", "patient", "records")["records"])
     done = people.run("ward", "custodian", "retract", "--file", "scan.dcm")
