@@ -34,8 +34,8 @@ from consentum.errors import (
 )
 from consentum.flow.client import collect, terms
 from consentum.flow.client.deposit import Batch
-from consentum.flow.keyserver.server import KeyServer
 from consentum.flow.gateway.gateway import Sponsorship
+from consentum.flow.keyserver.server import KeyServer
 from consentum.flow.login import LoginDesk
 from consentum.flow.wire import Answer, Notice, ReleaseRequest
 from consentum.ports.peers import Depository, KeyServerPeer
