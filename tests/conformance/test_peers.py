@@ -35,6 +35,7 @@ from consentum.errors import (
 )
 from consentum.flow.client import collect, terms
 from consentum.flow.client.deposit import Batch
+from consentum.flow.gateway.gateway import Sponsorship
 from consentum.flow.keyserver.server import KeyServer
 from consentum.flow.login import LoginDesk
 from consentum.flow.wire import Answer, Notice, ReleaseRequest
@@ -196,7 +197,9 @@ def depository(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> 
         return
     desk = LoginDesk(world.ledger, DOMAIN, ORIGIN, lambda: float(NOW))
     settings = SimpleNamespace(max_body_bytes=1 << 24, key_servers=())
-    gateway = SimpleNamespace(store=None, ledger=world.ledger, sender=SimpleNamespace(balance=int))
+    sponsorship = Sponsorship(frozenset({world.hospital.address.lower()}))
+    sender = SimpleNamespace(balance=int)
+    gateway = SimpleNamespace(store=None, ledger=world.ledger, sponsorship=sponsorship, sender=sender)
     store = EmbeddedStore(tmp_path / "blocks.db")
     nothing: Callable[[], None] = lambda: None  # noqa: E731 - said twice
     parts = {"gateway": gateway, "content": store, "desk": desk, "settings": settings, "deployment": None}
