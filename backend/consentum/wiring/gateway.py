@@ -18,6 +18,7 @@ from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.chain.sender import ChainSender
 from consentum.adapters.ipfs.embedded import EmbeddedStore
 from consentum.adapters.peers.http import HttpClient, HttpKeyServer
+from consentum.adapters.store.dictionaries import DictionaryBook
 from consentum.adapters.store.engine import FolderLock, read_private, write_private
 from consentum.adapters.store.enrolments import EnrolmentBook
 from consentum.adapters.store.gateway import GatewayDatabase
@@ -140,6 +141,7 @@ def build(folder: Path) -> GatewayProcess:
         ledger=ledger,
         store=GatewayDatabase(file),
         enrolments=EnrolmentBook(file),
+        dictionaries=DictionaryBook(file),
         sender=ChainSender(rpc, deployment, account),
         peers=KeyServers(settings.key_servers),
         pseudonym_key=key,

@@ -17,6 +17,7 @@ from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.login import LoginDesk
 from consentum.services.gateway.app import create_app
 from tests.fakes.content import MemoryContentStore
+from tests.fakes.dictionaries import MemoryDictionaries
 from tests.fakes.enrolments import MemoryEnrolments
 from tests.fakes.gateway_store import MemoryGatewayStore
 from tests.unit.client.world import DOMAIN, NOW, POLICY, World, make_world
@@ -43,6 +44,7 @@ def gateway(world: World, sender: MiningSender) -> Gateway:
         ledger=world.ledger,
         store=MemoryGatewayStore(),
         enrolments=MemoryEnrolments(),
+        dictionaries=MemoryDictionaries(),
         sender=sender,
         peers=lambda: world.peers,
         pseudonym_key=b"\x99" * 32,
@@ -68,8 +70,10 @@ def process_of(gateway: Gateway) -> Any:
 
 
 @pytest.fixture
-def client(gateway: Gateway) -> Iterator[TestClient]:
+def client(gateway: Gateway, world: World) -> Iterator[TestClient]:
     """The application, asked as from outside: what goes wrong inside is an answer here too."""
-    app = create_app(process_of(gateway))
+    process = process_of(gateway)
+    process.settings.custodians = (world.hospital.address,)
+    app = create_app(process)
     with TestClient(app, base_url=ORIGIN, raise_server_exceptions=False) as made:
         yield made

@@ -40,6 +40,8 @@ ACCESS = {
     ("post", "/v1/deposits"): CUSTODIAN,
     ("post", "/v1/cohorts"): PARTY,
     ("post", "/v1/releases"): RUNNER,
+    ("put", "/v1/dictionaries/{custodian}/{category}"): CUSTODIAN,
+    ("get", "/v1/dictionaries"): ANYBODY,
 }
 WITH_SESSION = [route for route, who in ACCESS.items() if who in (SIGNED_IN, SUBJECT, CUSTODIAN, PARTY, RUNNER)]
 WITH_BODY = [
@@ -82,6 +84,17 @@ def good_job(gateway: Gateway, world: World) -> dict[str, Any]:
     return {"job": typed.to_json(job), "jobSignature": signature, "categories": LAB}
 
 
+DICTIONARY = {
+    "title": "Fine-needle aspirates",
+    "version": 1,
+    "contentType": "application/json",
+    "columns": [
+        {"name": "mean radius", "type": "number", "unit": "px", "minimum": 6, "maximum": 30, "mean": 14, "deviation": 3},
+        {"name": "diagnosis", "type": "category", "values": ["benign", "malignant"]},
+    ],
+}
+
+
 REQUESTS: dict[tuple[str, str], Callable[[Gateway, World], Any]] = {
     ("get", "/v1/consents"): lambda gateway, world: None,
     ("post", "/v1/forms"): lambda gateway, world: {"text": "I agree."},
@@ -89,6 +102,7 @@ REQUESTS: dict[tuple[str, str], Callable[[Gateway, World], Any]] = {
     ("post", "/v1/deposits"): lambda gateway, world: world.batch().to_json(),
     ("post", "/v1/cohorts"): good_job,
     ("post", "/v1/releases"): good_page,
+    ("put", "/v1/dictionaries/{custodian}/{category}"): lambda gateway, world: DICTIONARY,
 }
 
 
@@ -96,6 +110,8 @@ def call(client: TestClient, route: tuple[str, str], body: Any, headers: dict[st
     method, path = route
     if path == "/v1/content":
         return client.post(path, content=one_record()[1], headers=headers)
+    if method == "put":
+        return client.put(path.format(custodian=world.hospital.address, category="pathology"), json=body, headers=headers)
     if method == "get":
         return client.get(path, params={"subject": world.alice.address}, headers=headers)
     return client.post(path, json=body, headers=headers)

@@ -12,6 +12,7 @@ from consentum.crypto.typed import Domain
 from consentum.domain.messages import Consent
 from consentum.errors import NotFoundError
 from consentum.ports.chain import Ledger
+from consentum.ports.dictionaries import Dictionaries
 from consentum.ports.enrolments import Enrolments
 from consentum.ports.gateway_store import GatewayStore
 from consentum.ports.peers import KeyServerPeer
@@ -28,6 +29,7 @@ class Gateway:
     ledger: Ledger
     store: GatewayStore
     enrolments: Enrolments
+    dictionaries: Dictionaries
     sender: Sender
     peers: Callable[[], Sequence[KeyServerPeer]]
     pseudonym_key: bytes

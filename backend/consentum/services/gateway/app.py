@@ -21,6 +21,7 @@ from consentum.errors import MalformedError, NotFoundError
 from consentum.flow.gateway import cohort, forward, relay
 from consentum.ports.chain import Roles
 from consentum.services import schemas
+from consentum.services.gateway import dictionaries
 from consentum.services.http import Body, SignedIn, add_login, health_routes, new_app
 from consentum.wiring.gateway import GatewayProcess
 
@@ -45,6 +46,7 @@ def create_app(process: GatewayProcess) -> FastAPI:
     _form_routes(app, process)
     _content_routes(app, process)
     _job_routes(app, process)
+    dictionaries.add_routes(app, process)
     return app
 
 
