@@ -144,3 +144,15 @@ class SettingsError(ConsentumError):
     """A setting is missing or contradicts another."""
 
     code = "SETTINGS"
+
+
+class PortTakenError(ConsentumError):
+    """A port that a process should serve on is used by another."""
+
+    code = "PORT_TAKEN"
+
+
+class NotRunningError(UnavailableError):
+    """No system of this folder runs."""
+
+    code = "NOT_RUNNING"

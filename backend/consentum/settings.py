@@ -29,13 +29,17 @@ class ServiceSettings:
     deployment: str
     """Path of deployments/<chainId>.json."""
     host: str = "127.0.0.1"
+    """The address it listens on."""
     port: int
+    """The port it listens on."""
     endpoint: str
     """The URL others reach this process under; also the origin people sign in to."""
     profile: str | None = None
     """Finality and freshness limits; by default the chain's own."""
     max_body_bytes: int = 16 * 1024 * 1024
+    """A larger body is refused while it arrives."""
     rpc_timeout_seconds: float = 10.0
+    """For each request to the node."""
     unsafe_foreign_rpc: bool = False
     """Allows a chain node that is not on this host or a private network: it will see every opening."""
 
@@ -83,6 +87,7 @@ class GatewaySettings(ServiceSettings):
     relay: bool = True
     """Whether this gateway puts messages on chain; off, it still forwards notices and releases."""
     relay_batch: int = 100
+    """Messages that one transaction carries at most."""
     relay_wait_seconds: float = 0.25
     """How long the relayer waits for a batch to fill."""
 
@@ -92,12 +97,15 @@ class RunnerSettings(ServiceSettings):
     """One runner."""
 
     gateway: str
+    """URL of the gateway it asks."""
     boards: tuple[str, ...] = ()
     """Ids (0x) of the boards whose studies' jobs this runner takes. None by default: anybody can found a board."""
     committees: tuple[str, ...] = ()
     """Ids (0x) of the committees whose records it believes: a committee of a liar's own could release anything."""
     job_timeout_seconds: float = 600.0
+    """A job that runs longer is ended."""
     max_output_bytes: int = 1024 * 1024
+    """Of all outputs of a job together; more is refused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +113,7 @@ class ClientSettings:
     """One person's or institution's home folder: settings.json, keys.json (0600), deployment.json."""
 
     gateway: str
+    """URL of the gateway."""
     rpc: str
     """URL of a chain node; what the gateway says about the chain is checked against it."""
     identity: str

@@ -103,7 +103,7 @@ def test_every_failure_has_the_status_the_protocol_says() -> None:
     told = {row[0]: int(row[1]) for row in table}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, ConsentumError)]
     # The rest is a refusal, which has its reason's code, or never leaves a process as an answer.
-    inside = {"ERROR", "OUTDATED", "REVERTED", "KEY_FILE", "SETTINGS"}
+    inside = {"ERROR", "OUTDATED", "REVERTED", "KEY_FILE", "SETTINGS", "PORT_TAKEN", "NOT_RUNNING"}
     sent = {kind.code: status_of(kind()) for kind in kinds if kind is not errors.RefusedError}
     assert {code: status for code, status in sent.items() if code not in inside}.items() <= told.items()
     assert set(told) - set(sent) == {"METHOD_NOT_ALLOWED", "TOO_LARGE", "UNEXPECTED"}

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from consentum.adapters.chain.compile import compile_contracts, render
 from consentum.adapters.chain.deploy import deploy
+from consentum.cli.output import json_option, show
 from consentum.crypto.typed import contracts_path
 from consentum.errors import SettingsError
 from consentum.settings import private_key_from_environment
@@ -33,9 +35,10 @@ def group() -> None:
     show_default=True,
 )
 @click.option("--check", is_flag=True, help="Only say whether the committed artifacts are what the sources give.")
-def build(solc: Path, packages: Path, check: bool) -> None:
+@json_option
+def build(solc: Path, packages: Path, check: bool, as_json: bool) -> None:
     """Compile contracts/src into contracts/artifacts."""
-    folder = contracts_path()
+    folder, sizes = contracts_path(), {}
     for name, artifact in compile_contracts(folder, packages.resolve(), solc.resolve()).items():
         target, text = folder / "artifacts" / f"{name}.json", render(artifact)
         if check:
@@ -44,13 +47,15 @@ def build(solc: Path, packages: Path, check: bool) -> None:
             continue
         target.parent.mkdir(exist_ok=True)
         target.write_text(text, "utf-8")
-        click.echo(f"{name}: {(len(artifact['bytecode']) - 2) // 2} bytes")
+        sizes[name] = (len(artifact["bytecode"]) - 2) // 2
+    show({"bytes": sizes}, [f"{name}: {size} bytes" for name, size in sizes.items()], as_json)
 
 
 @group.command("deploy")
 @click.option("--rpc", required=True, help="URL of the chain's node.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("deployments"), show_default=True)
-def deploy_command(rpc: str, out: Path) -> None:
+@json_option
+def deploy_command(rpc: str, out: Path, as_json: bool) -> None:
     """Put the contracts on a chain; harmless to repeat.
 
     CONSENTUM_DEPLOYER_KEY pays; on a development chain its first account does.
@@ -64,5 +69,5 @@ def deploy_command(rpc: str, out: Path) -> None:
             raise SettingsError("set CONSENTUM_DEPLOYER_KEY to the key that pays", field="CONSENTUM_DEPLOYER_KEY")
         key = bytes.fromhex(DEVELOPMENT_KEY)
     path = out / f"{chain_id}.json"
-    deploy(rpc, path, key, click.echo)
-    click.echo(f"written: {path}")
+    made = deploy(rpc, path, key, lambda line: click.echo(line, err=as_json))
+    show({"path": str(path), "deployment": asdict(made)}, [f"written: {path}"], as_json)

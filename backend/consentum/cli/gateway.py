@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
-from consentum.cli.services import common, folder_option, init_options, print_status
+from consentum.cli.output import json_option
+from consentum.cli.services import add_status, common, folder_option, init_options, initialise, serve_folder
 from consentum.settings import GatewaySettings
 
 
@@ -20,33 +23,24 @@ def group() -> None:
 @init_options
 @click.option("--key-server", "key_servers", multiple=True, required=True, help="Endpoint; once per server.")
 @click.option("--relay/--no-relay", default=True, help="Whether it puts messages on chain.")
-def init(folder: Path, key_servers: tuple[str, ...], relay: bool, **options: object) -> None:
+def init(folder: Path, as_json: bool, **options: object) -> None:
     """Create keys and settings in a folder; prints the relayer's address, which needs gas."""
-    from consentum.wiring import gateway  # noqa: PLC0415 - web3 takes a second to load; help should not
-
-    settings = GatewaySettings(**common(**options), key_servers=key_servers, relay=relay)  # type: ignore[arg-type]
-    click.echo(gateway.initialise(folder, settings))
+    initialise("gateway", folder, GatewaySettings(**common(**options)), as_json)  # type: ignore[arg-type]
 
 
 @group.command("serve")
 @folder_option
 @click.option("--no-relay", is_flag=True, help="Put nothing on chain this time; still forward notices and releases.")
-def serve_command(folder: Path, no_relay: bool) -> None:
+@json_option
+def serve_command(folder: Path, no_relay: bool, as_json: bool) -> None:
     """Serve until stopped."""
-    from dataclasses import replace  # noqa: PLC0415 - as above
+    del as_json  # it prints nothing but errors, and main looks for the option itself
 
-    from consentum.services.gateway.app import create_app  # noqa: PLC0415 - as above
-    from consentum.services.serve import serve  # noqa: PLC0415 - as above
-    from consentum.wiring.gateway import build  # noqa: PLC0415 - as above
+    def change(process: Any) -> None:
+        if no_relay:
+            process.settings = replace(process.settings, relay=False)
 
-    process = build(folder)
-    if no_relay:
-        process.settings = replace(process.settings, relay=False)
-    serve(create_app(process), process.settings)
+    serve_folder("gateway", GatewaySettings.load(folder), folder, change)
 
 
-@group.command("status")
-@folder_option
-def status(folder: Path) -> None:
-    """Say whether it would do its work now, and if not, why."""
-    print_status(GatewaySettings.load(folder))
+add_status(group, GatewaySettings)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from consentum.adapters.store.keyserver import KeyServerStore
-from consentum.cli.services import common, folder_option, init_options, print_status
+from consentum.cli.output import json_option, show
+from consentum.cli.services import add_serve, add_status, common, folder_option, init_options, initialise
 from consentum.errors import CorruptError
 from consentum.settings import KeyServerSettings
 
@@ -21,41 +21,27 @@ def group() -> None:
 @group.command("init")
 @init_options
 @click.option("--anchor-seconds", type=float, default=30.0, show_default=True)
-def init(folder: Path, anchor_seconds: float, **options: object) -> None:
+def init(folder: Path, anchor_seconds: float, as_json: bool, **options: object) -> None:
     """Create keys and settings in a folder; prints the server's address, which needs a little gas."""
-    from consentum.wiring import keyserver  # noqa: PLC0415 - web3 takes a second to load; help should not
-
     settings = KeyServerSettings(**common(**options), anchor_seconds=anchor_seconds)  # type: ignore[arg-type]
-    click.echo(keyserver.initialise(folder, settings))
+    initialise("keyserver", folder, settings, as_json)
 
 
-@group.command("serve")
-@folder_option
-def serve_command(folder: Path) -> None:
-    """Serve until stopped."""
-    from consentum.services.keyserver.app import create_app  # noqa: PLC0415 - as above
-    from consentum.services.serve import serve  # noqa: PLC0415 - as above
-    from consentum.wiring.keyserver import build  # noqa: PLC0415 - as above
-
-    process = build(folder)
-    serve(create_app(process), process.settings)
-
-
-@group.command("status")
-@folder_option
-def status(folder: Path) -> None:
-    """Say whether it would release now, and if not, why."""
-    print_status(KeyServerSettings.load(folder))
+add_serve(group, "keyserver", KeyServerSettings)
+add_status(group, KeyServerSettings)
 
 
 @group.command("audit")
 @folder_option
-def audit(folder: Path) -> None:
+@json_option
+def audit(folder: Path, as_json: bool) -> None:
     """Recompute every leaf of the journal from disk; names the entries that were altered."""
+    from consentum.adapters.store.keyserver import KeyServerStore  # noqa: PLC0415 - slow to load; help should not wait
     from consentum.wiring.keyserver import KEY_FILE, VAULT_FILE, KeyFile  # noqa: PLC0415 - as above
 
     store = KeyServerStore(folder / VAULT_FILE, KeyFile.load(folder / KEY_FILE).master)
     altered = store.audit()
     if altered:
         raise CorruptError(f"altered entries: {', '.join(map(str, altered))}", field="journal")
-    click.echo(f"{store.journal_size()} entries, root {store.root().hex()}")
+    size, root = store.journal_size(), store.root().hex()
+    show({"entries": size, "root": "0x" + root}, [f"{size} entries, root {root}"], as_json)

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `consentum` command. One module per noun; exit codes: 0 done, 1 refused or failed, 2 wrong usage."""
+"""The `consentum` command. One module per noun; how a command ends is in cli.frame."""
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from consentum.cli import contracts, gateway, keyserver, runner
-from consentum.errors import ConsentumError
+from consentum.cli import completion, contracts, explain, frame, gateway, keyserver, runner, settings
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -19,21 +16,13 @@ def cli() -> None:
 
 for group in (contracts.group, keyserver.group, gateway.group, runner.group):
     cli.add_command(group)
+for command in (explain.command, settings.command, completion.command):
+    cli.add_command(command)
 
 
 def main() -> None:
-    """Runs the command; an expected failure is one line with its code."""
-    try:
-        cli(standalone_mode=False)
-    except click.exceptions.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except ConsentumError as error:
-        where = f" ({error.field})" if error.field else ""
-        click.echo(f"{error.code}: {error}{where}", err=True)
-        sys.exit(1)
+    """Runs the command and ends with its exit code."""
+    frame.main(cli)
 
 
 if __name__ == "__main__":

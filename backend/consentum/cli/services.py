@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `keyserver`, `gateway` and `runner` share: common options, and asking a running one how it is."""
+"""What `keyserver`, `gateway` and `runner` share: init's options, serve, and asking a running one how it is."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import click
 import httpx
 
-from consentum.errors import ConsentumError, UnavailableError
+from consentum.cli.output import json_option, show
+from consentum.errors import UnavailableError
 from consentum.settings import ServiceSettings
 
 folder_option = click.option(
@@ -19,8 +20,14 @@ folder_option = click.option(
 )
 
 
+class NotReadyError(UnavailableError):
+    """The process answers, and would not do its work now."""
+
+    code = "NOT_READY"
+
+
 def init_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--rpc, --deployment, --port, --endpoint, --profile."""
+    """--rpc, --deployment, --port, --endpoint, --profile, --unsafe-foreign-rpc, --folder, --json."""
     options = (
         click.option("--rpc", required=True, help="URL of your own chain node."),
         click.option(
@@ -36,6 +43,7 @@ def init_options(command: Callable[..., Any]) -> Callable[..., Any]:
             "--unsafe-foreign-rpc", is_flag=True, help="Allow a node that is not yours: it sees every opening."
         ),
         folder_option,
+        json_option,
     )
     for option in reversed(options):
         command = option(command)
@@ -48,14 +56,63 @@ def common(deployment: Path, port: int, endpoint: str | None, **others: Any) -> 
     return {**where, **others}
 
 
-def print_status(settings: ServiceSettings) -> None:
-    """Asks /ready. ConsentumError with every reason why not, so that the exit code says it too."""
+def initialise(noun: str, folder: Path, settings: ServiceSettings, as_json: bool) -> None:
+    """Makes the folder of a process and says its address."""
+    address = import_module(f"consentum.wiring.{noun}").initialise(folder, settings)
+    show({"address": address, "folder": str(folder)}, [address], as_json)
+
+
+def serve_folder(
+    noun: str, settings: ServiceSettings, folder: Path, change: Callable[[Any], None] = lambda _: None
+) -> None:
+    """Serves the process of a folder until stopped. change may alter it before. PortTakenError first of all."""
+    from consentum.services.serve import serve  # noqa: PLC0415 - web3 takes a second to load; help should not
+    from consentum.wiring.ports import require_free  # noqa: PLC0415 - as above
+
+    require_free(settings.host, settings.port)
+    process = import_module(f"consentum.wiring.{noun}").build(folder)
+    change(process)
+    serve(import_module(f"consentum.services.{noun}.app").create_app(process), process.settings)
+
+
+def add_serve(group: click.Group, noun: str, kind: type[ServiceSettings]) -> None:
+    """`serve --folder` of a service without options of its own."""
+
+    @group.command("serve")
+    @folder_option
+    @json_option
+    def serve_command(folder: Path, as_json: bool) -> None:
+        """Serve until stopped."""
+        del as_json  # it prints nothing but errors, and main looks for the option itself
+        serve_folder(noun, kind.load(folder), folder)
+
+
+def add_status(group: click.Group, kind: type[ServiceSettings]) -> None:
+    """`status --folder`: whether the running process would do its work."""
+
+    @group.command("status")
+    @folder_option
+    @json_option
+    def status(folder: Path, as_json: bool) -> None:
+        """Say whether it would do its work now, and if not, why."""
+        settings = kind.load(folder)
+        why = ask_ready(settings)
+        if why and not as_json:
+            raise NotReadyError("not ready: " + "; ".join(f"{part}: {reason}" for part, reason in why.items()))
+        show({"ready": not why, "why": why, "endpoint": settings.endpoint}, ["ready"], as_json)
+        if why:
+            raise click.exceptions.Exit(3)
+
+
+def ask_ready(settings: ServiceSettings) -> dict[str, str]:
+    """Why the process of these settings is not ready, by part; nothing if it is. UnavailableError if none answers."""
+    url = f"http://{settings.host}:{settings.port}/ready"
     try:
-        answer = httpx.get(
-            f"http://{settings.host}:{settings.port}/ready", timeout=2 * settings.rpc_timeout_seconds + 10
-        )
+        answer = httpx.get(url, timeout=2 * settings.rpc_timeout_seconds + 10, trust_env=False)
+        if answer.status_code == 200:
+            return {}
+        return {str(part): str(reason) for part, reason in answer.json()["why"].items()}
     except httpx.HTTPError:
         raise UnavailableError(f"nothing answers at {settings.host}:{settings.port}") from None
-    if answer.status_code != 200:
-        raise ConsentumError("not ready: " + json.dumps(answer.json().get("why", {})))
-    click.echo("ready")
+    except (ValueError, KeyError, AttributeError):
+        raise UnavailableError(f"what answers at {settings.host}:{settings.port} is no such process") from None

@@ -89,7 +89,15 @@ DICTIONARY = {
     "version": 1,
     "contentType": "application/json",
     "columns": [
-        {"name": "mean radius", "type": "number", "unit": "px", "minimum": 6, "maximum": 30, "mean": 14, "deviation": 3},
+        {
+            "name": "mean radius",
+            "type": "number",
+            "unit": "px",
+            "minimum": 6,
+            "maximum": 30,
+            "mean": 14,
+            "deviation": 3,
+        },
         {"name": "diagnosis", "type": "category", "values": ["benign", "malignant"]},
     ],
 }
@@ -111,7 +119,9 @@ def call(client: TestClient, route: tuple[str, str], body: Any, headers: dict[st
     if path == "/v1/content":
         return client.post(path, content=one_record()[1], headers=headers)
     if method == "put":
-        return client.put(path.format(custodian=world.hospital.address, category="pathology"), json=body, headers=headers)
+        return client.put(
+            path.format(custodian=world.hospital.address, category="pathology"), json=body, headers=headers
+        )
     if method == "get":
         return client.get(path, params={"subject": world.alice.address}, headers=headers)
     return client.post(path, json=body, headers=headers)

@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -21,8 +19,9 @@ from consentum.errors import MalformedError, NotFoundError
 from consentum.flow.gateway import cohort, forward, relay
 from consentum.ports.chain import Roles
 from consentum.services import schemas
+from consentum.services.frame import framed
 from consentum.services.gateway import dictionaries
-from consentum.services.http import Body, SignedIn, add_login, health_routes, new_app
+from consentum.services.http import Body, SignedIn
 from consentum.wiring.gateway import GatewayProcess
 
 MAX_FORM_CHARACTERS = 200_000
@@ -31,17 +30,7 @@ MAX_CAR_BYTES = 64 * 1024 * 1024
 
 def create_app(process: GatewayProcess) -> FastAPI:
     """The application of one gateway; its background work lives as long as the application."""
-    app = new_app("Consentum gateway", process.settings.max_body_bytes)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        process.start()
-        yield
-        process.stop()
-
-    app.router.lifespan_context = lifespan
-    app.include_router(health_routes(process.why_not_ready))
-    add_login(app, process.desk)
+    app = framed("Consentum gateway", process, process.start, process.stop)
     _patient_routes(app, process)
     _form_routes(app, process)
     _content_routes(app, process)

@@ -21,8 +21,14 @@ _COLUMN: schemas.Schema = {
     "required": ["name", "type"],
     "additionalProperties": False,
     "properties": {
-        **{"name": _TEXT, "type": {"enum": list(KINDS)}, "unit": _TEXT, "description": _TEXT},
-        **{"minimum": _BOUND, "maximum": _BOUND, "mean": _NUMBER, "deviation": _NUMBER},
+        "name": _TEXT,
+        "type": {"enum": list(KINDS)},
+        "unit": _TEXT,
+        "description": _TEXT,
+        "minimum": _BOUND,
+        "maximum": _BOUND,
+        "mean": _NUMBER,
+        "deviation": _NUMBER,
         "values": {"type": "array", "items": _TEXT, "maxItems": MAX_VALUES},
     },
 }

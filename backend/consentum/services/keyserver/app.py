@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -18,23 +16,14 @@ from consentum.flow.keyserver import anchor, deposit, notice, release
 from consentum.flow.wire import DepositRequest, Notice, ReleaseRequest
 from consentum.ports.chain import Roles
 from consentum.services import schemas
-from consentum.services.http import Body, SignedIn, add_login, health_routes, new_app
+from consentum.services.frame import framed
+from consentum.services.http import Body, SignedIn
 from consentum.wiring.keyserver import KeyServerProcess
 
 
 def create_app(process: KeyServerProcess) -> FastAPI:
     """The application of one server; its background work lives as long as the application."""
-    app = new_app("Consentum key server", process.settings.max_body_bytes)
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        process.start()
-        yield
-        process.stop()
-
-    app.router.lifespan_context = lifespan
-    app.include_router(health_routes(process.why_not_ready))
-    add_login(app, process.desk)
+    app = framed("Consentum key server", process, process.start, process.stop)
     _working_routes(app, process)
     _journal_routes(app, process)
     return app

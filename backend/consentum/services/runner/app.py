@@ -7,9 +7,7 @@ import base64
 import binascii
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI
@@ -23,7 +21,8 @@ from consentum.errors import MalformedError, NotFoundError, Reason, RefusedError
 from consentum.jobs.work import JobState, work
 from consentum.ports.chain import Block, Claim, Roles
 from consentum.services import schemas
-from consentum.services.http import Body, SignedIn, add_login, health_routes, new_app
+from consentum.services.frame import framed
+from consentum.services.http import Body, SignedIn
 from consentum.wiring.runner import RunnerProcess
 
 MAX_JOBS = 1_000
@@ -116,18 +115,13 @@ def package_json(package: JobPackage) -> dict[str, Any]:
 
 def create_app(process: RunnerProcess) -> FastAPI:
     """The application of one runner."""
-    app = new_app("Consentum runner", process.settings.max_body_bytes)
     jobs = Jobs(process)
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
+    def stop() -> None:
         jobs.close()
         process.lock.release()
 
-    app.router.lifespan_context = lifespan
-    app.include_router(health_routes(process.why_not_ready))
-    add_login(app, process.desk)
+    app = framed("Consentum runner", process, lambda: None, stop)
 
     @app.get("/v1/runner")
     def about() -> dict[str, str]:
