@@ -108,7 +108,9 @@ class DataDictionary:
 
 
 _COLUMN_DEFAULTS: dict[str, Any] = {
-    "unit": "", "description": "", "values": [],
+    "unit": "",
+    "description": "",
+    "values": [],
     **dict.fromkeys(("minimum", "maximum", "mean", "deviation")),
 }
 _NUMERIC = ("number", "integer")

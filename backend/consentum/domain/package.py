@@ -14,6 +14,7 @@ from consentum.errors import MalformedError
 MAX_FILES = 256
 MAX_CODE_BYTES = 4 * 1024 * 1024
 OUTPUT_KINDS = ("json",)
+ON_CONSENT_CHANGE = ("raise", "drop")
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
@@ -21,13 +22,15 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class JobPackage:
-    """files: relative path to content; entry: "module:function"; outputs: name to kind. MalformedError if it could
-    reach outside its folder, is too large, or declares something that is no output."""
+    """files: relative path to content; entry: "module:function"; outputs: name to kind; on_consent_change: what to do
+    where consent ends while the job runs. MalformedError if it could reach outside its folder, is too large, or
+    declares something that is no output."""
 
     files: Mapping[str, bytes]
     entry: str
     categories: int
     outputs: Mapping[str, str]
+    on_consent_change: str = "raise"
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.files) <= MAX_FILES or sum(map(len, self.files.values())) > MAX_CODE_BYTES:
@@ -45,6 +48,8 @@ class JobPackage:
             _NAME.fullmatch(n) is None or k not in OUTPUT_KINDS for n, k in self.outputs.items()
         ):
             raise MalformedError(f"outputs are names with a kind of {OUTPUT_KINDS}", field="outputs")
+        if self.on_consent_change not in ON_CONSENT_CHANGE:
+            raise MalformedError("when a consent changes, raise or drop", field="onConsentChange")
 
     @property
     def digest(self) -> bytes:
@@ -57,6 +62,7 @@ class JobPackage:
                     "entry": self.entry,
                     "categories": self.categories,
                     "outputs": dict(self.outputs),
+                    "onConsentChange": self.on_consent_change,
                 }
             )
         ).digest()

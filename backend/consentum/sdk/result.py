@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a job gave: outputs that only this home can open, and the manifest that says where they come from."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from consentum.crypto import typed
+from consentum.domain import messages
+from consentum.domain.parsing import as_bytes
+from consentum.errors import CorruptError, MalformedError, Reason
+from consentum.flow.client.submission import outputs_info
+from consentum.sdk.cohort import Shown, shown
+from consentum.sdk.failures import JobFailed, JobRefused, VerificationFailed, in_words
+from consentum.wiring.client import Connection
+
+MAX_MANIFEST_BYTES = 64 * 1024 * 1024
+Verifier = Callable[[Any, Any, Mapping[str, Any], int], Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Manifest(Mapping[str, Any]):
+    """What a paper's Methods section needs: block, cohort root, code digest, refusals by reason. A mapping."""
+
+    data: Mapping[str, Any]
+    connection: Connection | None = field(default=None, repr=False, compare=False)
+
+    def __getitem__(self, key: str) -> Any:
+        return self.data[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def job(self) -> messages.Job:
+        """The signed job it is about; MalformedError if there is none."""
+        return typed.from_json(messages.Job, self.data.get("job"))
+
+    def save(self, path: Path | str) -> None:
+        """As JSON, for the paper's supplement."""
+        Path(path).write_text(json.dumps(self.data, indent=2) + "\n", "utf-8")
+
+    @classmethod
+    def load(cls, path: Path | str, connection: Connection | None = None) -> Manifest:
+        """A saved one. MalformedError if the file is none."""
+        source = Path(path)
+        try:
+            if source.stat().st_size > MAX_MANIFEST_BYTES:
+                raise MalformedError("too large to be a manifest", field="manifest")
+            data = json.loads(source.read_text("utf-8"))
+        except (OSError, ValueError, RecursionError):
+            raise MalformedError("the file is not a manifest", field="manifest") from None
+        if not isinstance(data, dict):
+            raise MalformedError("the file is not a manifest", field="manifest")
+        return cls(data, connection)
+
+    def verify(self, verifier: Verifier | None = None) -> Sequence[Any]:
+        """Every finding, checked against the chain as it is now; VerificationFailed names the first that does not
+        hold."""
+        if self.connection is None:
+            raise MalformedError(
+                "a manifest is verified with a client: client.manifest(path).verify()", field="manifest"
+            )
+        check = verifier or _verifier()
+        domain, ledger = self.connection.deployment.user_domain, self.connection.ledger
+        findings = check(ledger, domain, self.data, int(time.time()))
+        # Only what says that it holds, holds: an empty answer or an unknown kind of finding proves nothing.
+        broken = [finding for finding in findings if getattr(finding, "ok", None) is not True]
+        if broken or not findings:
+            raise VerificationFailed(str(broken[0]) if broken else "nothing in it could be checked")
+        return findings
+
+
+def _verifier() -> Verifier:
+    check: Verifier = import_module("consentum.flow.client.verification").verify_manifest
+    return check
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """outputs by name; each is an attribute too (`result.metrics`) unless it has the name of something else here.
+    refused: how many records, by reason; dropped: those whose consent ended while the job ran."""
+
+    outputs: Mapping[str, Any] = field(repr=False)
+    manifest: Manifest = field(repr=False)
+
+    @classmethod
+    def of(cls, connection: Connection, identity: bytes, told: Mapping[str, Any]) -> Result:
+        """From the gateway's answer about a job that has ended. JobFailed, JobRefused; CorruptError if what came is
+        about another job or does not open."""
+        data = told.get("manifest") or {}
+        manifest = Manifest(data if isinstance(data, dict) else {}, connection)
+        if manifest.data and typed.struct_hash(manifest.job) != identity:
+            raise CorruptError("the manifest is of another job", field="manifest")
+        if manifest.data and manifest.get("released") == 0:
+            raise JobRefused(_counts(manifest, "refused"))
+        if told.get("state") != "released":
+            raise _failure(told)
+        if not manifest.data:
+            raise CorruptError("a released job has a manifest", field="manifest")
+        sealed = as_bytes(told.get("sealedOutputs"), "sealedOutputs")
+        info = outputs_info(identity, manifest.job.runner)
+        return cls(_outputs(connection.keys.sealing.open(sealed, info)), manifest)
+
+    @property
+    def released(self) -> Shown:
+        """How many records the job saw, rounded."""
+        return shown(self.manifest.get("released"), "released")
+
+    @property
+    def refused(self) -> Mapping[str, Shown]:
+        return _counts(self.manifest, "refused")
+
+    @property
+    def dropped(self) -> Shown:
+        return shown(self.manifest.get("dropped", 0), "dropped")
+
+    def verify(self, verifier: Verifier | None = None) -> Sequence[Any]:
+        """As `Manifest.verify`."""
+        return self.manifest.verify(verifier)
+
+    def __getattr__(self, name: str) -> Any:
+        # Only called for what is no attribute; outputs itself is missing while an instance is being made or copied.
+        if name.startswith("_") or name == "outputs" or name not in self.outputs:
+            raise AttributeError(f"the job declared no output {name!r}")
+        return self.outputs[name]
+
+    def __str__(self) -> str:
+        kept = ", ".join(self.outputs)
+        return f"outputs: {kept}; {self.released} records; refused: {in_words(self.refused) or 'none'}"
+
+
+def _counts(manifest: Manifest, name: str) -> dict[str, Shown]:
+    counts = manifest.get(name, {})
+    if not isinstance(counts, dict) or not set(counts) <= set(Reason.__members__):
+        raise CorruptError("counts are by reason", field=name)
+    return {str(reason): shown(count, name) for reason, count in counts.items()}
+
+
+def _outputs(plain: bytes) -> Mapping[str, Any]:
+    try:
+        outputs = json.loads(plain)
+    except (ValueError, RecursionError):
+        outputs = None
+    if not isinstance(outputs, dict):
+        raise CorruptError("the outputs are no JSON object", field="sealedOutputs")
+    return outputs
+
+
+def _failure(told: Mapping[str, Any]) -> JobFailed | JobRefused:
+    error = told.get("error")
+    error = error if isinstance(error, dict) else {}
+    code, detail = str(error.get("code") or told.get("state") or "").upper()[:64], str(error.get("detail") or "")[:500]
+    if told.get("state") == "expired":
+        code = "EXPIRED"
+    if code in {Reason.TOO_FEW_SHARES.name, "JOB_REFUSED", "NO_RECORDS"}:
+        return JobRefused({}, detail)
+    return JobFailed(code, detail)
