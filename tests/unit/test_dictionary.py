@@ -49,6 +49,7 @@ def test_a_dictionary_comes_back_as_it_went() -> None:
         ({"values": ["a"]}, "values"),
         ({"rows": [1, 2, 3]}, "rows"),
         ({"type": "text"}, "minimum"),
+        ({"type": "integer", "minimum": 0.5}, "minimum"),
         ({"type": "category", "minimum": None, "maximum": None}, "mean"),
         ({"type": "date", "mean": None, "deviation": None}, "minimum"),
     ],

@@ -145,7 +145,10 @@ def _number(value: object, field: str) -> float | None:
 
 def _bound(kind: str, value: object, field: str) -> float | str | None:
     if kind != "date" or value is None:
-        return _number(value, field)
+        number = _number(value, field)
+        if kind == "integer" and number is not None and number != int(number):
+            raise MalformedError(f"{field} of whole numbers is a whole number", field=field)
+        return number
     try:
         return date.fromisoformat(value).isoformat()  # type: ignore[arg-type]
     except (ValueError, TypeError):

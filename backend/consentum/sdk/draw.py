@@ -27,8 +27,7 @@ def column_values(column: Column, n: int, seed: int, label: str) -> list[Any]:
     if kind == "number":
         return [float(value) for value in _numbers(column, n, rng)]
     if kind == "integer":
-        low, high = _whole(column)
-        return [int(min(max(round(value), low), high)) for value in _numbers(column, n, rng)]
+        return [round(value) for value in _numbers(column, n, rng)]
     if kind == "boolean":
         return [bool(value) for value in rng.integers(0, 2, n)]
     if kind == "category":
@@ -62,14 +61,6 @@ def _shape(column: Column, low: float, high: float) -> tuple[float, float]:
     if column.deviation is not None:
         return mean, column.deviation
     return mean, (high - low) / 6 if math.isfinite(high - low) else max(abs(mean) / 4, 1.0)
-
-
-def _whole(column: Column) -> tuple[float, float]:
-    """The whole numbers of the range; of a range without any, the range."""
-    low = -math.inf if column.minimum is None else float(column.minimum)
-    high = math.inf if column.maximum is None else float(column.maximum)
-    up, down = (math.ceil(low) if math.isfinite(low) else low), (math.floor(high) if math.isfinite(high) else high)
-    return (up, down) if up <= down else (low, high)
 
 
 def _dates(column: Column, n: int, rng: Any) -> list[str]:
