@@ -83,7 +83,7 @@ class GatewaySettings(ServiceSettings):
     key_servers: tuple[str, ...] = ()
     """Endpoints that deposits, releases and notices are forwarded to."""
     custodians: tuple[str, ...] = ()
-    """Addresses whose word for a patient the operator trusts; who may deposit for one may publish its dictionaries."""
+    """Addresses whose recognition of a patient the operator trusts, and who may upload and deposit."""
     relay: bool = True
     """Whether this gateway puts messages on chain; off, it still forwards notices and releases."""
     relay_batch: int = 100

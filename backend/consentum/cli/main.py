@@ -5,7 +5,20 @@ from __future__ import annotations
 
 import click
 
-from consentum.cli import completion, contracts, explain, frame, gateway, keyserver, runner, settings
+from consentum.cli import (
+    completion,
+    contracts,
+    explain,
+    frame,
+    gateway,
+    job,
+    keyserver,
+    researcher,
+    runner,
+    settings,
+    study,
+    verify,
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -14,9 +27,12 @@ def cli() -> None:
     """Patients decide, on a ledger nobody owns, who may learn from their health records."""
 
 
-for group in (contracts.group, keyserver.group, gateway.group, runner.group):
+for group in (
+    *(contracts.group, keyserver.group, gateway.group, runner.group),
+    *(researcher.group, study.group, job.group),
+):
     cli.add_command(group)
-for command in (explain.command, settings.command, completion.command):
+for command in (explain.command, settings.command, completion.command, verify.command):
     cli.add_command(command)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from consentum.crypto import typed
 from consentum.domain import messages
+from consentum.domain.package import OUTPUT_NAME
 from consentum.domain.parsing import as_bytes
 from consentum.errors import CorruptError, MalformedError, Reason
 from consentum.flow.client.submission import outputs_info
@@ -128,6 +129,19 @@ class Result:
         """As `Manifest.verify`."""
         return self.manifest.verify(verifier)
 
+    def save(self, folder: Path | str) -> list[Path]:
+        """outputs/NAME.json for each output, and manifest.json; the paths. What is there under these names is
+        replaced."""
+        place = Path(folder)
+        (place / "outputs").mkdir(parents=True, exist_ok=True)
+        paths = []
+        for name, value in self.outputs.items():
+            paths.append(place / "outputs" / f"{name}.json")
+            paths[-1].write_text(json.dumps(value, indent=2) + "\n", "utf-8")
+        paths.append(place / "manifest.json")
+        self.manifest.save(paths[-1])
+        return paths
+
     def __getattr__(self, name: str) -> Any:
         # Only called for what is no attribute; outputs itself is missing while an instance is being made or copied.
         if name.startswith("_") or name == "outputs" or name not in self.outputs:
@@ -151,8 +165,9 @@ def _outputs(plain: bytes) -> Mapping[str, Any]:
         outputs = json.loads(plain)
     except (ValueError, RecursionError):
         outputs = None
-    if not isinstance(outputs, dict):
-        raise CorruptError("the outputs are no JSON object", field="sealedOutputs")
+    # Their names become names of files: what could be no declared output is none.
+    if not isinstance(outputs, dict) or any(OUTPUT_NAME.fullmatch(name) is None for name in outputs):
+        raise CorruptError("the outputs are no JSON object of declared names", field="sealedOutputs")
     return outputs
 
 

@@ -33,6 +33,9 @@ class Session:
     def post(self, path: str, body: Any) -> Any:
         return self._call(lambda client: client.post(path, body))
 
+    def put(self, path: str, body: Any) -> Any:
+        return self._call(lambda client: client.put(path, body))
+
     def _call(self, ask: Callable[[HttpClient], T]) -> T:
         """UnavailableError only after `patience`; every other refusal at once."""
         end, pause, signed_in = self.clock() + self.patience, FIRST_PAUSE_SECONDS, False

@@ -52,7 +52,7 @@ def gateway(world: World, sender: MiningSender) -> Gateway:
     )
 
 
-def process_of(gateway: Gateway) -> Any:
+def process_of(gateway: Gateway, *custodians: str) -> Any:
     """What create_app needs of a GatewayProcess."""
     where = "0x" + "11" * 20
     deployment = Deployment(DOMAIN.chain_id, where, DOMAIN.contract, where, POLICY, where, where, "hash")
@@ -61,7 +61,7 @@ def process_of(gateway: Gateway) -> Any:
         content=MemoryContentStore(),
         desk=LoginDesk(gateway.ledger, DOMAIN, ORIGIN, lambda: float(NOW)),
         deployment=deployment,
-        settings=SimpleNamespace(max_body_bytes=MAX_BODY, key_servers=("http://1", "http://2")),
+        settings=SimpleNamespace(max_body_bytes=MAX_BODY, key_servers=("http://1", "http://2"), custodians=custodians),
         why_not_ready=dict,
         start=lambda: None,
         stop=lambda: None,
@@ -72,8 +72,6 @@ def process_of(gateway: Gateway) -> Any:
 @pytest.fixture
 def client(gateway: Gateway, world: World) -> Iterator[TestClient]:
     """The application, asked as from outside: what goes wrong inside is an answer here too."""
-    process = process_of(gateway)
-    process.settings.custodians = (world.hospital.address,)
-    app = create_app(process)
+    app = create_app(process_of(gateway, world.hospital.address))
     with TestClient(app, base_url=ORIGIN, raise_server_exceptions=False) as made:
         yield made

@@ -238,7 +238,7 @@ def test_a_released_job_without_its_outputs_is_no_result(lab: Lab, client: Clien
         job.result()
 
 
-@pytest.mark.parametrize("outputs", [[1], "x", None, 3])
+@pytest.mark.parametrize("outputs", [[1], "x", None, 3, {"../../evil": 1}, {"A": 1}, {"": 1}])
 def test_outputs_that_are_no_object_are_refused(lab: Lab, client: Client, train: Path, outputs: Any) -> None:
     job = submitted(client, train)
     lab.gateway.release(job.id, outputs)
