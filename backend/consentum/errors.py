@@ -95,6 +95,18 @@ class ConflictError(ConsentumError):
     code = "CONFLICT"
 
 
+class StateError(ConflictError):
+    """It is in a state that this cannot follow."""
+
+    code = "STATE"
+
+
+class LeaseError(ConflictError):
+    """Whoever asks does not hold it any longer."""
+
+    code = "LEASE"
+
+
 class OutdatedError(ConsentumError):
     """Something arrived between deciding and writing down; decide again."""
 
@@ -114,6 +126,13 @@ class RefusedError(ConsentumError):
         super().__init__(message or reason.name)
         self.reason = reason
         self.code = reason.name
+
+
+class ConsentChanged(RefusedError):
+    """A consent ended while the job ran."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(Reason.CONSENT_ENDED, message or "a consent ended while the job ran")
 
 
 class UnavailableError(ConsentumError):

@@ -13,7 +13,7 @@ from consentum.domain.messages import Consent
 from consentum.domain.terms import Access, Purpose
 from consentum.flow.client import terms
 from consentum.flow.wire import Notice
-from scripts.demonstration.jobs import Asker, new_job, plain_result, submit
+from scripts.demonstration.jobs import Asker, exact, new_job, plain_result, submit
 from scripts.demonstration.people import Cast, Patient
 from scripts.demonstration.stages import Board, close_study, wait_for_standing
 from scripts.demonstration.story import Story
@@ -115,15 +115,15 @@ def revocations(act: Act) -> None:
 def _next_job(act: Act, remaining: set[int], silent: int) -> None:
     story = act.story
     state = submit(act.system, act.people.researcher, None, act.studies["diagnosis"], story)
-    story.expect(state["state"] == "done", f"the next job is {state['state']} {state['error'] or ''}".strip())
-    manifest = state["result"]["manifest"]
-    revoked, held = (manifest["refused"].get(reason, 0) for reason in ("REVOKED", "NOTICE_HELD"))
-    story.say(f"released {manifest['released']} of {manifest['of']}; {revoked} revoked on chain, {held} by notice")
-    story.expect(manifest["released"] == len(remaining), f"the next job gets exactly the other {len(remaining)}")
+    story.expect(state["state"] == "released", f"the next job is {state['state']} {state['error'] or ''}".strip())
+    counts = exact(act.system, act.people.board[0], state["id"])
+    revoked, held = (counts["refused"].get(reason, 0) for reason in ("REVOKED", "NOTICE_HELD"))
+    story.say(f"released {counts['released']} of {counts['of']}; {revoked} revoked on chain, {held} by notice")
+    story.expect(counts["released"] == len(remaining), f"the next job gets exactly the other {len(remaining)}")
     same = state["result"]["outputs"]["metrics"] == plain_result(act.people, remaining)
     story.expect(same, "and its model is the one of exactly these rows, Anna's not among them")
     story.expect(held == silent, "notices stopped those whom the chain still shows as consenting")
-    act.facts["released_after_revoke"] = manifest["released"]
+    act.facts["released_after_revoke"] = counts["released"]
 
 
 def _notice(act: Act, patient: Patient) -> Notice:
@@ -147,7 +147,7 @@ def servers_down(act: Act) -> None:
     first, second = system.servers[1], system.servers[2]
     system.stop(first.name)
     state = submit(system, act.people.researcher, None, act.studies["diagnosis"], story)
-    released = state["result"].get("manifest", {}).get("released")
+    released = exact(system, act.people.board[0], state["id"])["released"]
     story.expect(
         released == len(act.allowed), f"{first.name} stopped: the job runs on the other two ({released} records)"
     )

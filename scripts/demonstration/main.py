@@ -17,7 +17,7 @@ from typing import Any
 
 from consentum.errors import ConsentumError
 from scripts.demonstration.acts import Act, refusals, revocations, servers_down, the_end
-from scripts.demonstration.jobs import plain_result, submit
+from scripts.demonstration.jobs import exact, plain_result, submit
 from scripts.demonstration.people import ALLOWED_KINDS, FORM_STUDY, cast
 from scripts.demonstration.proof import audit, edit_a_row, find_everywhere, strangers_see_nothing, verify_journal
 from scripts.demonstration.stages import (
@@ -124,19 +124,24 @@ def train(act: Act) -> None:
     story, count = act.story, len(act.people.patients)
     allowed = {p.number for p in act.people.patients if p.kind in ALLOWED_KINDS}
     state = submit(act.system, act.people.researcher, None, act.studies["diagnosis"], story)
-    story.expect(state["state"] == "done", f"the job is {state['state']} {state['error'] or ''}".strip())
+    story.expect(state["state"] == "released", f"the job is {state['state']} {state['error'] or ''}".strip())
     manifest, metrics = state["result"]["manifest"], state["result"]["outputs"]["metrics"]
     plain = plain_result(act.people, allowed)
     refused = sorted(manifest["refused"].items())
     parts = ", ".join(f"{many} {reason.lower().replace('_', ' ')}" for reason, many in refused)
-    story.say(f"released {manifest['released']} of {manifest['of']}; {parts}")
+    story.say(f"the researcher sees: released {manifest['released']} of {manifest['of']}; {parts}")
+    counts = exact(act.system, act.people.board[0], state["id"])
+    parts = ", ".join(
+        f"{many} {reason.lower().replace('_', ' ')}" for reason, many in sorted(counts["refused"].items())
+    )
+    story.say(f"the board sees:      released {counts['released']} of {counts['of']}; {parts}")
     story.say(f"AUC over consented, encrypted records {metrics['auc']:.6f}")
     story.say(f"AUC over the same rows in the clear   {plain['auc']:.6f}")
     story.expect(
-        manifest["of"] == count and manifest["released"] == len(allowed), "released exactly those whose terms allow it"
+        counts["of"] == count and counts["released"] == len(allowed), "released exactly those whose terms allow it"
     )
     story.expect(metrics == plain, "the model is the same as on the plain rows")
-    act.facts.update(released=manifest["released"], refused=manifest["refused"])
+    act.facts.update(released=counts["released"], refused=counts["refused"])
     act.facts.update(auc_consented=metrics["auc"], auc_plain=plain["auc"])
     act.allowed = allowed
 

@@ -282,3 +282,10 @@ def test_more_items_than_one_call_takes_keep_their_order(place: Place) -> None:
     items = [(consent, LAB if n % 3 else 2) for n in range(2_500)]
     expected = [Reason.ALLOWED if n % 3 else Reason.CATEGORY for n in range(2_500)]
     assert place.reasons(place.job(), *items) == expected
+
+
+def test_the_members_of_a_board(place: Place) -> None:
+    ledger = place.chain.ledger
+    [member] = ledger.board_members(place.latest, place.society.board)
+    assert member.lower() == place.society.judge.address.lower()
+    assert ledger.board_members(place.latest, b"\x42" * 32) == ()

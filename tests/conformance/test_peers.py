@@ -85,7 +85,7 @@ def first(batch: Batch) -> dict[str, Any]:
 
 
 def page(world: World, batch: Batch) -> dict[str, Any]:
-    request = collect._sign_release(world.collector(), [record.id for record in batch.records], DEADLINE)
+    request = collect.sign_release(world.collector(), [record.id for record in batch.records], DEADLINE)
     return request.to_json()
 
 

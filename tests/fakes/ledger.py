@@ -115,6 +115,9 @@ class FakeLedger:
         board = state.studies[study].board if study in state.studies else bytes(32)
         return board, state.is_accredited(board, runner, block.timestamp)
 
+    def board_members(self, block: Block, board: bytes) -> tuple[str, ...]:
+        return self._state(block).boards.get(board, ())
+
     # Inside
 
     def _asked(self) -> None:

@@ -99,7 +99,8 @@ class FakeSender:
         self._state.delegates[identity.lower(), kind.rstrip(b"\0"), delegate.lower()] = self.ledger.now + validity
 
     def _createBoard(self, members: Sequence[str], quorum: int, salt: bytes) -> None:  # noqa: N802 - as above
-        pass
+        board = keccak(encode(("address[]", "uint8", "bytes32"), (list(members), quorum, salt)))
+        self._state.boards.setdefault(board, tuple(members))
 
     def _propose(self, lead: str, board: bytes, terms: Any, forms: Sequence[bytes], salt: bytes, _: bytes) -> None:
         made = Terms(*terms[:4], tuple(terms[4]), terms[5])

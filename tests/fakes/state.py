@@ -54,6 +54,7 @@ class State:
     persons: dict[str, tuple[int, int]] = field(default_factory=dict)
     studies: dict[bytes, Study] = field(default_factory=dict)
     runners: dict[tuple[bytes, str], int] = field(default_factory=dict)
+    boards: dict[bytes, tuple[str, ...]] = field(default_factory=dict)
     board_forms: set[tuple[bytes, bytes]] = field(default_factory=set)
     committees: dict[bytes, Committee] = field(default_factory=dict)
     servers: dict[str, ServerKeys] = field(default_factory=dict)

@@ -18,5 +18,6 @@ def command(file: Path, home: Path, as_json: bool) -> None:
     """Check every signature and number in a saved manifest; names the first that does not hold."""
     from consentum import Client  # noqa: PLC0415 - web3 takes a second to load; help should not
 
-    findings = [str(finding) for finding in Client(home).manifest(file).verify()]
-    show({"verified": True, "findings": findings}, [*findings, "everything holds"], as_json)
+    findings = [{"check": one.check, "detail": one.detail} for one in Client(home).manifest(file).verify()]
+    lines = [f"{one['check']}: {one['detail']}" for one in findings]
+    show({"verified": True, "findings": findings}, [*lines, "everything holds"], as_json)

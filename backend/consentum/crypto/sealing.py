@@ -24,6 +24,7 @@ OVERHEAD_BYTES = 1120 + 16
 
 DEPOSIT_CONTEXT = b"consentum/deposit/1"
 ANSWER_CONTEXT = b"consentum/answer/1"
+OUTPUTS_CONTEXT = b"consentum/outputs/1"
 
 _SUITE = hpke.Suite(hpke.KEM.MLKEM768_X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 
@@ -81,3 +82,8 @@ def deposit_info(committee: bytes, server: bytes, index: int, records_root: byte
 def answer_info(release_digest: bytes, server: bytes, index: int) -> bytes:
     """What a server's answer is bound to (R6)."""
     return context(ANSWER_CONTEXT, release_digest, server, index.to_bytes(1, "big"))
+
+
+def outputs_info(job: bytes, runner: bytes) -> bytes:
+    """What a job's outputs are bound to on their way to its requester; runner is 20 bytes."""
+    return context(OUTPUTS_CONTEXT, job, runner)

@@ -1,89 +1,124 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One job from start to end: cohort, releases, records, code, outputs, manifest."""
+"""One attempt at a job from start to end: checks, cohort, leases, code, outputs sealed to the requester, manifest."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from consentum.adapters.peers.http import HttpClient
-from consentum.crypto import envelope, merkle, typed
-from consentum.domain.messages import Job
-from consentum.domain.package import JobPackage
-from consentum.domain.parsing import as_bytes, hexed
-from consentum.errors import ConsentumError, CorruptError
-from consentum.flow.client.collect import Collected, Key, collect
-from consentum.flow.client.receipts import total
+from consentum.crypto import sealing, typed
+from consentum.domain.disclosure import shown
+from consentum.domain.journal import canonical
+from consentum.domain.package import DROP
+from consentum.domain.parsing import as_bytes, as_object, hexed
+from consentum.errors import ConsentumError, CorruptError, MalformedError, NotFoundError, Reason, RefusedError
+from consentum.flow.submission import Submission, admit
 from consentum.flow.wire import MAX_PAGE
-from consentum.jobs.dataset import JobRecord
-from consentum.jobs.run import run
+from consentum.jobs.leases import LeasedRecords, Page, new_page
+from consentum.jobs.manifest import Account, Result, account, manifest
+from consentum.jobs.run import Bounds, Halt, run
 from consentum.wiring.runner import RunnerProcess
 
-RELEASE_SECONDS = 300
-FETCH_PAGE = 200
+
+class NothingReleased(ConsentumError):
+    """No record was released; the manifest says why, by reason."""
+
+    code = "NOTHING_RELEASED"
 
 
 @dataclass(slots=True)
-class JobState:
-    """A job as its requester sees it. state: queued, running, done, refused (no record was released), failed."""
+class Attempt:
+    """A claimed job in this runner's hands. tell: says the stage it is in; halt: ends it from outside."""
 
-    job: Job
-    signature: bytes
-    package: JobPackage
-    state: str = "queued"
-    stage: str = ""
-    result: dict[str, Any] = field(default_factory=dict)
-    error: dict[str, str] = field(default_factory=dict)
+    id: bytes
+    lease: str
+    submission: Submission
+    tell: Callable[[str], None] = lambda _: None
+    halt: Halt = field(default_factory=Halt)
+    leases: LeasedRecords | None = None
+    cohort: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
-        shown = {"id": hexed(typed.struct_hash(self.job)), "state": self.state, "stage": self.stage}
-        return {**shown, "result": self.result, "error": self.error}
+    @classmethod
+    def parse(cls, data: object) -> Attempt:
+        """What a claim was answered. MalformedError for a job that is not the one its id says."""
+        body = as_object(data, "job", "id", "lease", "attempt", *Submission.KEYS)
+        submission = Submission.parse({key: body[key] for key in Submission.KEYS})
+        if as_bytes(body["id"], "id", 32) != submission.id:
+            raise MalformedError("the job is another than its id says", field="id")
+        return cls(submission.id, str(body["lease"]), submission)
 
 
-def work(process: RunnerProcess, state: JobState) -> None:
-    """Runs the job to its end; every failure ends in the state, never in an exception."""
+def work(process: RunnerProcess, attempt: Attempt) -> dict[str, Any]:
+    """The body of its result. Every failure of the job ends in that; only what halted it is raised."""
+    sealed, error = None, {}
     try:
-        _work(process, state)
-    except ConsentumError as error:
-        state.state, state.error = "failed", {"code": error.code, "detail": str(error)}
-    except Exception as error:  # noqa: BLE001 - the message may hold what the job saw
-        state.state, state.error = "failed", {"code": "UNEXPECTED", "detail": type(error).__name__}
+        outputs = _outputs(process, attempt)
+        job, info = attempt.submission.job, sealing.outputs_info
+        bound = info(attempt.id, typed.address_bytes(job.runner))
+        sealed = sealing.seal(canonical(outputs), attempt.submission.result_key, bound)
+    except ConsentumError as failure:
+        error = {"code": failure.code, "detail": str(failure)[:2_000]}
+    except Exception as failure:  # noqa: BLE001 - the message may hold what the job saw
+        error = {"code": "UNEXPECTED", "detail": type(failure).__name__}
+    attempt.halt.check()
+    body = {"lease": attempt.lease, **_account(process, attempt, sealed)}
+    return {**body, "error": error} if sealed is None else {**body, "sealedOutputs": hexed(sealed)}
 
 
-def _work(process: RunnerProcess, state: JobState) -> None:
-    state.state, state.stage = "running", "asking which records there are"
+def _outputs(process: RunnerProcess, attempt: Attempt) -> Mapping[str, Any]:
+    submission = attempt.submission
+    _check(process, submission)
     client = process.gateway()
     try:
+        attempt.tell("asking which records there are")
         question = {
-            "job": typed.to_json(state.job),
-            "jobSignature": hexed(state.signature),
-            "categories": state.package.categories,
+            "job": typed.to_json(submission.job),
+            "jobSignature": hexed(submission.signature),
+            "categories": submission.package.categories,
         }
         cohort = client.post("/v1/cohorts", question)
         rows = cohort.get("records", [])
-        state.stage = f"asking the key servers for {len(rows)} records"
-        pages = _release(process, client, state, rows)
-        keys = [key for page in pages for key in page.keys]
-        state.result = {"outputs": {}, "manifest": manifest(state, cohort, pages)}
-        if not keys:
-            state.state, state.stage = "refused", "no record was released"
-            return
+        attempt.tell(f"asking the key servers for {shown(len(rows))} records")
+        drops = submission.package.on_consent_change == DROP
+        leases = LeasedRecords(
+            _pages(process, client, submission, rows), process.content(client), process.clocks, drops
+        )
         pseudonyms = {as_bytes(row["record"], "record", 32): str(row["pseudonym"]) for row in rows}
-        state.stage = f"running over {len(keys)} records"
-        records = _records(process, client, keys, pseudonyms)
+        leases.decide(pseudonyms, _schema(client, submission.package.categories))
+        attempt.leases, attempt.cohort = leases, cohort
+        if not leases.released:
+            raise NothingReleased
+        attempt.halt.check()
+        attempt.tell(f"running over {shown(len(leases.released))} records")
         settings = process.settings
-        outputs = run(state.package, records, settings.job_timeout_seconds, settings.max_output_bytes)
-        state.result["outputs"] = dict(outputs)
-        state.state, state.stage = "done", "done"
+        left = submission.job.deadline - process.clocks.wall()
+        bounds = Bounds(min(settings.job_timeout_seconds, left), settings.max_output_bytes, process.scratch)
+        outputs = run(submission.package, leases, bounds, attempt.halt)
+        attempt.tell("closing")
+        leases.finish()
+        return outputs
     finally:
+        if attempt.leases is not None:
+            attempt.leases.forget()
         client.close()
 
 
-def _release(
-    process: RunnerProcess, client: HttpClient, state: JobState, rows: Sequence[Mapping[str, Any]]
-) -> list[Collected]:
+def _check(process: RunnerProcess, submission: Submission) -> None:
+    """The gateway's word is not believed: the job is checked here as if it came from anybody. Anybody can found a board
+    and accredit this runner, too: it runs the jobs of boards in its settings alone."""
+    job = submission.job
+    if job.runner != process.key.address.lower():
+        raise MalformedError("the job is for another runner", field="runner")
+    board = admit(process.ledger, process.deployment.user_domain, submission, int(process.clocks.wall()))
+    if hexed(board) not in process.settings.boards:
+        raise RefusedError(Reason.RUNNER_NOT_ACCREDITED, "this runner does not work for the study's board")
+
+
+def _pages(
+    process: RunnerProcess, client: HttpClient, submission: Submission, rows: Sequence[Mapping[str, Any]]
+) -> list[Page]:
     by_committee: dict[bytes, list[bytes]] = {}
     for row in rows:
         committee = as_bytes(row["committee"], "committee", 32)
@@ -91,45 +126,31 @@ def _release(
             raise CorruptError("the gateway names a committee that this runner does not know", field="committee")
         by_committee.setdefault(committee, []).append(as_bytes(row["record"], "record", 32))
     pages = []
-    for committee, ids in by_committee.items():
-        collector = process.collector(client, state.job, state.signature, committee)
-        for start in range(0, len(ids), MAX_PAGE):
-            deadline = min(state.job.deadline, int(time.time()) + RELEASE_SECONDS)
-            pages.append(collect(collector, ids[start : start + MAX_PAGE], deadline))
+    for committee, found in by_committee.items():
+        collector = process.collector(client, submission.job, submission.signature, committee)
+        ids = sorted(set(found))
+        parts = [ids[start : start + MAX_PAGE] for start in range(0, len(ids), MAX_PAGE)]
+        pages += [new_page(collector, part, process.clocks) for part in parts]
     return pages
 
 
-def _records(
-    process: RunnerProcess, client: HttpClient, keys: Sequence[Key], pseudonyms: Mapping[bytes, str]
-) -> Iterator[JobRecord]:
-    """Fetches and opens page by page: a few records in memory, whatever the size of the cohort."""
-    content = process.content(client)
-    for start in range(0, len(keys), FETCH_PAGE):
-        page = keys[start : start + FETCH_PAGE]
-        sealed = content.get_all([key.cid for key in page])
-        for key in page:
-            header, plain = envelope.open_(key.key, sealed[key.cid])
-            yield JobRecord(pseudonyms[key.record], header.name, header.content_type, plain)
+def _schema(client: HttpClient, categories: int) -> Sequence[Any]:
+    """The data dictionary of these categories, if this gateway keeps any."""
+    try:
+        found = client.get("/v1/dictionaries", categories=categories).get("dictionaries", [])
+    except NotFoundError:
+        return []
+    return found if isinstance(found, list) else []
 
 
-def manifest(state: JobState, cohort: Mapping[str, Any], pages: Sequence[Collected]) -> dict[str, Any]:
-    """What a paper's Methods needs, and what a server could be held to: blocks, cohort root, code digest, refusals by
-    reason, and every server's signed receipt. What no server was asked about is refused by the gateway's word."""
-    released = sorted(key.record for page in pages for key in page.keys)
-    refused = total([*(page.receipts[0].counts for page in pages), cohort.get("unlisted", {})])
-    refused.pop("ALLOWED", None)
-    return {
-        "job": typed.to_json(state.job),
-        "code": hexed(state.package.digest),
-        "of": int(cohort["of"]),
-        "released": len(released),
-        "refused": refused,
-        "cohortRoot": hexed(merkle.root_of(released)),
-        "blocks": sorted({receipt.latest for page in pages for receipt in page.receipts}),
-        "receipts": [
-            {"receipt": dict(answer.receipt), "signature": hexed(answer.signature)}
-            for page in pages
-            for answer in page.answers
-        ],
-        "failures": [dict(page.failures) for page in pages if page.failures],
-    }
+def _account(process: RunnerProcess, attempt: Attempt, sealed: bytes | None) -> dict[str, Any]:
+    if attempt.leases is None:
+        return {"manifest": None, **_json(Account())}
+    exact = account(attempt.cohort, attempt.leases)
+    result = Result(attempt.submission, attempt.leases, exact, sealed)
+    made = manifest(result, process.deployment.user_domain, process.key, int(process.clocks.wall()))
+    return {"manifest": made, **_json(exact)}
+
+
+def _json(exact: Account) -> dict[str, Any]:
+    return {"counts": dict(exact.counts), "receipts": [dict(receipt) for receipt in exact.receipts]}

@@ -152,3 +152,7 @@ class Ledger(Protocol):
     def board_and_runner(self, block: Block, study: bytes, runner: str) -> tuple[bytes, bool]:
         """The study's board, and whether that board accredits the runner."""
         ...
+
+    def board_members(self, block: Block, board: bytes) -> tuple[str, ...]:
+        """Addresses as the chain has them; empty if there is no such board."""
+        ...

@@ -13,14 +13,14 @@ _HINTS = {
     "CANCELLED": "You cancelled it; submit again for another run.",
     "EXPIRED": "Its deadline passed before it was done; submit again with a larger deadline_hours.",
     "RUNNER_LOST": "The runner fell silent three times; submit again, or name another with runner=….",
-    "CONSENT_CHANGED": 'A patient ended her consent while it ran; submit again, or with on_consent_change="drop".',
+    "CONSENT_ENDED": 'A patient ended her consent while it ran; submit again, or with on_consent_change="drop".',
     "UNEXPECTED": "A mistake on our side; report it with the job's id.",
 }
 
 
 def hint_of(code: str) -> str:
     """What to do about a job that ended with this code."""
-    if code in Reason.__members__:
+    if code in Reason.__members__ and code not in _HINTS:
         return EXPLANATIONS[Reason[code]].remedy
     return _HINTS.get(code, "Submit again; if it stays so, ask the runner's operator, naming the job's id.")
 

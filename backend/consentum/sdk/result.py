@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +15,14 @@ from consentum.domain import messages
 from consentum.domain.package import OUTPUT_NAME
 from consentum.domain.parsing import as_bytes
 from consentum.errors import CorruptError, MalformedError, Reason
-from consentum.flow.client.submission import outputs_info
+from consentum.flow.client.terms import MAX_CLOCK_DISTANCE_SECONDS
+from consentum.flow.client.verification import Finding, open_outputs, verify_manifest
 from consentum.sdk.cohort import Shown, shown
 from consentum.sdk.failures import JobFailed, JobRefused, VerificationFailed, in_words
 from consentum.wiring.client import Connection
 
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
-Verifier = Callable[[Any, Any, Mapping[str, Any], int], Sequence[Any]]
+AUTHENTIC = frozenset({"form", "requester", "runner", "code"})
 
 
 @dataclass(frozen=True)
@@ -64,26 +64,28 @@ class Manifest(Mapping[str, Any]):
             raise MalformedError("the file is not a manifest", field="manifest")
         return cls(data, connection)
 
-    def verify(self, verifier: Verifier | None = None) -> Sequence[Any]:
+    def verify(self) -> list[Finding]:
         """Every finding, checked against the chain as it is now; VerificationFailed names the first that does not
         hold."""
+        return self._holds(None)
+
+    def is_authentic(self) -> list[Finding]:
+        """As `verify`, but only for what time does not change: who signed job and manifest, and over which code."""
+        return self._holds(AUTHENTIC)
+
+    def _holds(self, checks: frozenset[str] | None) -> list[Finding]:
         if self.connection is None:
-            raise MalformedError(
-                "a manifest is verified with a client: client.manifest(path).verify()", field="manifest"
-            )
-        check = verifier or _verifier()
+            raise MalformedError("a manifest is verified with a client: client.manifest(path).verify()", field="client")
         domain, ledger = self.connection.deployment.user_domain, self.connection.ledger
-        findings = check(ledger, domain, self.data, int(time.time()))
-        # Only what says that it holds, holds: an empty answer or an unknown kind of finding proves nothing.
-        broken = [finding for finding in findings if getattr(finding, "ok", None) is not True]
+        # Clocks differ, the runner's, ours and the chain's: that alone makes no manifest one from the future.
+        now = max(int(time.time()), ledger.view().latest.timestamp) + MAX_CLOCK_DISTANCE_SECONDS
+        found = verify_manifest(ledger, domain, self.data, now)
+        findings = [finding for finding in found if checks is None or finding.check in checks or not found[0].ok]
+        broken = [finding for finding in findings if finding.ok is not True]
         if broken or not findings:
-            raise VerificationFailed(str(broken[0]) if broken else "nothing in it could be checked")
+            told = f"{broken[0].check}: {broken[0].detail}" if broken else "nothing in it could be checked"
+            raise VerificationFailed(told, field="manifest")
         return findings
-
-
-def _verifier() -> Verifier:
-    check: Verifier = import_module("consentum.flow.client.verification").verify_manifest
-    return check
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Result:
     @classmethod
     def of(cls, connection: Connection, identity: bytes, told: Mapping[str, Any]) -> Result:
         """From the gateway's answer about a job that has ended. JobFailed, JobRefused; CorruptError if what came is
-        about another job or does not open."""
+        about another job or does not open, VerificationFailed if it is not signed by the job's runner."""
         data = told.get("manifest") or {}
         manifest = Manifest(data if isinstance(data, dict) else {}, connection)
         if manifest.data and typed.struct_hash(manifest.job) != identity:
@@ -108,9 +110,10 @@ class Result:
             raise _failure(told)
         if not manifest.data:
             raise CorruptError("a released job has a manifest", field="manifest")
+        # The gateway could seal outputs of its own to this home, but not sign for them as the runner.
+        manifest.is_authentic()
         sealed = as_bytes(told.get("sealedOutputs"), "sealedOutputs")
-        info = outputs_info(identity, manifest.job.runner)
-        return cls(_outputs(connection.keys.sealing.open(sealed, info)), manifest)
+        return cls(_outputs(open_outputs(manifest, sealed, connection.keys.sealing)), manifest)
 
     @property
     def released(self) -> Shown:
@@ -125,9 +128,9 @@ class Result:
     def dropped(self) -> Shown:
         return shown(self.manifest.get("dropped", 0), "dropped")
 
-    def verify(self, verifier: Verifier | None = None) -> Sequence[Any]:
+    def verify(self) -> list[Finding]:
         """As `Manifest.verify`."""
-        return self.manifest.verify(verifier)
+        return self.manifest.verify()
 
     def save(self, folder: Path | str) -> list[Path]:
         """outputs/NAME.json for each output, and manifest.json; the paths. What is there under these names is
@@ -177,6 +180,6 @@ def _failure(told: Mapping[str, Any]) -> JobFailed | JobRefused:
     code, detail = str(error.get("code") or told.get("state") or "").upper()[:64], str(error.get("detail") or "")[:500]
     if told.get("state") == "expired":
         code = "EXPIRED"
-    if code in {Reason.TOO_FEW_SHARES.name, "JOB_REFUSED", "NO_RECORDS"}:
+    if code in {Reason.TOO_FEW_SHARES.name, "NOTHING_RELEASED"}:
         return JobRefused({}, detail)
     return JobFailed(code, detail)

@@ -15,7 +15,8 @@ from typing import Any
 
 from consentum.domain.terms import Category, words_of
 from consentum.errors import MalformedError, NotFoundError
-from consentum.jobs.dataset import Dataset, JobRecord
+from consentum.jobs.dataset import Dataset
+from consentum.jobs.source import Batch, JobRecord
 from consentum.ports.dictionaries import Published
 from consentum.sdk.draw import column_values
 from consentum.sdk.session import Session
@@ -63,10 +64,7 @@ class Sample:
 
     def dataset(self) -> Dataset:
         """What a job's function is given, over these rows: `train.main(sample.dataset())` tries your code at home."""
-        return Dataset(
-            JobRecord(str(row["pseudonym"]), f"synthetic-{number}.json", "application/json", _content(row))
-            for number, row in enumerate(self.rows)
-        )
+        return Dataset(_Rows(self))
 
     def save(self, path: Path | str) -> None:
         """As CSV, all columns of all categories."""
@@ -83,6 +81,31 @@ class Sample:
         about = ", ".join(words_of(self.categories))
         sources = "\n".join(f"  {_label(one)}" for one in self.dictionaries)
         return f"synthetic sample of {about}: {len(self)} rows, seed {self.seed}, drawn from\n{sources}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """A sample as the Source of a Dataset."""
+
+    sample: Sample
+
+    @property
+    def groups(self) -> Sequence[str]:
+        return [str(row["pseudonym"]) for row in self.sample.rows]
+
+    @property
+    def schema(self) -> Sequence[Any]:
+        return [one.to_json() for one in self.sample.dictionaries]
+
+    def batch(self, start: int, count: int) -> Batch:
+        """Nobody can end a consent to what nobody gave."""
+        stop = min(start + count, len(self.sample))
+        records = tuple(_record(number, self.sample.rows[number]) for number in range(start, stop))
+        return Batch(records, stop if stop < len(self.sample) else None)
+
+
+def _record(number: int, row: Mapping[str, Any]) -> JobRecord:
+    return JobRecord(str(row["pseudonym"]), f"synthetic-{number}.json", "application/json", _content(row))
 
 
 def _rows(published: Sequence[Published], n: int, seed: int) -> list[Mapping[str, Any]]:

@@ -35,6 +35,7 @@ _STATUS: list[tuple[type[ConsentumError], int]] = [
 ]
 _FORBIDDEN = {
     *(Reason.JOB_SIGNATURE, Reason.RELEASE_SIGNATURE, Reason.DEADLINE_PASSED, Reason.RUNNER_NOT_ACCREDITED),
+    Reason.REQUESTER_NOT_MEMBER,
 }
 _TOO_MANY = {Reason.LIMIT, Reason.BUDGET}
 

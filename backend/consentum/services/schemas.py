@@ -7,7 +7,7 @@ from typing import Any
 
 from consentum.crypto import typed
 from consentum.domain.messages import MESSAGES
-from consentum.domain.package import OUTPUT_KINDS
+from consentum.domain.package import DROP, OUTPUT_KINDS, RAISE
 from consentum.domain.parsing import MAX_ITEMS
 
 Schema = dict[str, Any]
@@ -98,5 +98,26 @@ PACKAGE = exactly(
     categories={"type": "integer", "minimum": 1},
     outputs={"type": "object", "additionalProperties": {"enum": list(OUTPUT_KINDS)}},
 )
-JOB = exactly(job=message("Job"), jobSignature=HEX, package=PACKAGE)
+PACKAGE["properties"]["onConsentChange"] = {"enum": [RAISE, DROP]}
+JOB = exactly(job=message("Job"), jobSignature=HEX, package=PACKAGE, resultKey=hex_of(1216), resultNonce=hex_of(32))
+NOTHING = exactly()
+_TEXT: Schema = {"type": "string"}
+_ANY: Schema = {"type": "object"}
+EVENT = exactly(lease=_TEXT, state={"enum": ["admitted", "running"]}, stage=_TEXT)
+_ACCOUNT = {
+    "manifest": _ANY,
+    "counts": _ANY,
+    "receipts": {"type": "array", "items": exactly(receipt=_ANY, signature=HEX)},
+}
+RESULT: Schema = {
+    "anyOf": [
+        exactly(lease=_TEXT, sealedOutputs=HEX, **_ACCOUNT),
+        {
+            "type": "object",
+            "properties": {"lease": _TEXT, "error": exactly(code=_TEXT, detail=_TEXT), **_ACCOUNT},
+            "required": ["lease", "error"],
+            "additionalProperties": False,
+        },
+    ]
+}
 CAR = {"requestBody": {"required": True, "content": {"application/vnd.ipld.car": {"schema": {"type": "string"}}}}}

@@ -22,6 +22,7 @@ from consentum.adapters.store.dictionaries import DictionaryBook
 from consentum.adapters.store.engine import FolderLock, read_private, write_private
 from consentum.adapters.store.enrolments import EnrolmentBook
 from consentum.adapters.store.gateway import GatewayDatabase
+from consentum.adapters.store.jobs import JobBook
 from consentum.adapters.store.sealed import SealedFile
 from consentum.crypto.signing import WalletKey
 from consentum.crypto.typed import address_bytes
@@ -142,6 +143,7 @@ def build(folder: Path) -> GatewayProcess:
         store=GatewayDatabase(file),
         enrolments=EnrolmentBook(file),
         dictionaries=DictionaryBook(file),
+        jobs=JobBook(file),
         sender=ChainSender(rpc, deployment, account),
         peers=KeyServers(settings.key_servers),
         pseudonym_key=key,

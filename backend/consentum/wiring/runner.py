@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import secrets
+import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from consentum.adapters.chain.ledger import ChainLedger
 from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.peers.content import GatewayContent
 from consentum.adapters.peers.http import ForwardedKeyServer, HttpClient
+from consentum.adapters.peers.session import Session
 from consentum.adapters.store.engine import FolderLock, read_private, write_private
 from consentum.crypto.sealing import SealingKey
 from consentum.crypto.signing import WalletKey
@@ -21,11 +24,20 @@ from consentum.domain.messages import Job
 from consentum.domain.profiles import profile_for
 from consentum.errors import ConsentumError, KeyFileError
 from consentum.flow.client.collect import Collector, Member
-from consentum.flow.login import LoginDesk
 from consentum.ports.chain import Ledger
 from consentum.settings import RunnerSettings
 
 KEY_FILE = "keys.json"
+# Less than a lease: when this is over the job is somebody else's, or waits.
+PATIENCE_SECONDS = 45.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """wall: UTC seconds, for deadlines; steady: monotonic seconds, for the ages of keys."""
+
+    wall: Callable[[], float]
+    steady: Callable[[], float]
 
 
 @dataclass(slots=True)
@@ -36,9 +48,10 @@ class RunnerProcess:
     ledger: Ledger
     deployment: Deployment
     settings: RunnerSettings
-    desk: LoginDesk
     cache: Path
+    scratch: Path
     lock: FolderLock
+    clocks: Clocks = Clocks(time.time, time.monotonic)
 
     def why_not_ready(self) -> dict[str, str]:
         """Each part that keeps this runner from running jobs."""
@@ -55,11 +68,9 @@ class RunnerProcess:
             client.close()
         return {}
 
-    def gateway(self) -> HttpClient:
-        """A session with the gateway, as this runner."""
-        client = HttpClient(self.settings.gateway, timeout=60)
-        client.sign_in(self.key, self.deployment.user_domain)
-        return client
+    def gateway(self, patience: float = PATIENCE_SECONDS) -> HttpClient:
+        """A session with the gateway, as this runner; patience in seconds while it is away."""
+        return Session(self.settings.gateway, (self.key, self.deployment.user_domain), patience)
 
     def content(self, client: HttpClient) -> GatewayContent:
         return GatewayContent(client, self.cache)
@@ -116,5 +127,7 @@ def build(folder: Path) -> RunnerProcess:
     deployment = Deployment.load(Path(settings.deployment))
     rpc = Rpc(settings.rpc, settings.rpc_timeout_seconds)
     ledger = ChainLedger(rpc, deployment, profile_for(deployment.chain_id, settings.profile))
-    desk = LoginDesk(ledger, deployment.user_domain, settings.endpoint, time.time)
-    return RunnerProcess(key, ledger, deployment, settings, desk, folder / "cache.db", lock)
+    scratch = folder / "scratch"
+    shutil.rmtree(scratch, ignore_errors=True)  # what a killed runner left of its last job
+    scratch.mkdir(mode=0o700)
+    return RunnerProcess(key, ledger, deployment, settings, folder / "cache.db", scratch, lock)

@@ -66,6 +66,7 @@ class StubLedger:
     keys: dict[str, ServerKeys] = field(default_factory=dict)
     rule: Callable[[Job, Item], int] | None = None
     reviews: int = 0
+    members: tuple[str, ...] = ()
 
     def view(self) -> View:
         if self.down:
@@ -124,6 +125,9 @@ class StubLedger:
 
     def board_and_runner(self, block: Block, study: bytes, runner: str) -> tuple[bytes, bool]:
         return b"\x0b" * 32, True
+
+    def board_members(self, block: Block, board: bytes) -> tuple[str, ...]:
+        return self.members
 
 
 @dataclass(slots=True)

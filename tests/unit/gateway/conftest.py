@@ -20,6 +20,7 @@ from tests.fakes.content import MemoryContentStore
 from tests.fakes.dictionaries import MemoryDictionaries
 from tests.fakes.enrolments import MemoryEnrolments
 from tests.fakes.gateway_store import MemoryGatewayStore
+from tests.fakes.jobs import MemoryJobs
 from tests.unit.client.world import DOMAIN, NOW, POLICY, World, make_world
 from tests.unit.gateway.sender import MiningSender
 
@@ -45,6 +46,7 @@ def gateway(world: World, sender: MiningSender) -> Gateway:
         store=MemoryGatewayStore(),
         enrolments=MemoryEnrolments(),
         dictionaries=MemoryDictionaries(),
+        jobs=MemoryJobs(),
         sender=sender,
         peers=lambda: world.peers,
         pseudonym_key=b"\x99" * 32,

@@ -73,7 +73,7 @@ def good_page(gateway: Gateway, world: World) -> dict[str, Any]:
 
 
 def page_of(world: World, batch: Batch) -> dict[str, Any]:
-    request = collect._sign_release(world.collector(), [record.id for record in batch.records], DEADLINE)
+    request = collect.sign_release(world.collector(), [record.id for record in batch.records], DEADLINE)
     plain = {key: value for key, value in request.to_json().items() if key != "openings"}
     return {"server": world.peers[0].address, "request": plain}
 

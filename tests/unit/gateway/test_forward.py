@@ -43,7 +43,7 @@ def consenting(gateway: Gateway, world: World) -> None:
 
 def page(world: World, batch: Batch) -> dict[str, Any]:
     """A signed page as a runner sends it to the gateway, without openings."""
-    request = collect._sign_release(world.collector(), [r.id for r in batch.records], DEADLINE)
+    request = collect.sign_release(world.collector(), [r.id for r in batch.records], DEADLINE)
     return {key: value for key, value in request.to_json().items() if key != "openings"}
 
 

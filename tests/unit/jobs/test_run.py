@@ -4,15 +4,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 
 from consentum.domain.package import JobPackage
 from consentum.errors import UnavailableError
-from consentum.jobs.dataset import JobRecord
-from consentum.jobs.run import JobFailed, run
+from consentum.jobs.run import Bounds, JobFailed, run
+from consentum.jobs.source import JobRecord
+from tests.fakes.records import FailingRecords, HeldRecords
 
 CANARY = "canary-7f3a91"
 RECORDS = [
@@ -29,7 +30,7 @@ def package(code: str, outputs: Sequence[str] = ("out",), **files: str) -> JobPa
 
 
 def ran(code: str, outputs: Sequence[str] = ("out",), timeout: float = 20.0, limit: int = 4_096) -> Mapping[str, Any]:
-    return run(package(code, outputs), RECORDS, timeout, limit)
+    return run(package(code, outputs), HeldRecords(RECORDS), Bounds(timeout, limit))
 
 
 def failed(code: str, outputs: Sequence[str] = ("out",), timeout: float = 20.0, limit: int = 4_096) -> str:
@@ -55,12 +56,14 @@ def test_the_declared_outputs_come_back() -> None:
 def test_a_job_may_be_of_several_files() -> None:
     code = "from helper import total\ndef main(data):\n    return {'out': total(data)}\n"
     made = package(code, helper="def total(data):\n    return sum(len(r.content) for r in data)\n")
-    assert run(made, RECORDS, 20.0, 4_096) == {"out": sum(len(r.content) for r in RECORDS)}
+    assert run(made, HeldRecords(RECORDS), Bounds(20.0, 4_096)) == {"out": sum(len(r.content) for r in RECORDS)}
 
 
 def test_a_job_may_ignore_the_rest_of_its_records() -> None:
     many = [JobRecord("p", "x", "y", bytes(100_000))] * 50
-    assert run(package(main("return {'out': len(next(iter(data)).content)}")), many, 20.0, 4_096) == {"out": 100_000}
+    assert run(
+        package(main("return {'out': len(next(iter(data)).content)}")), HeldRecords(many), Bounds(20.0, 4_096)
+    ) == {"out": 100_000}
 
 
 def test_the_text_of_an_output_may_have_64_characters() -> None:
@@ -95,7 +98,7 @@ def test_an_exception_in_another_file_is_reported_where_it_was_raised() -> None:
     helper = f"\n\ndef burst():\n    raise RuntimeError('{CANARY}')\n"
     made = package("from helper import burst\ndef main(data):\n    burst()\n", helper=helper)
     with pytest.raises(JobFailed, match=r"^RuntimeError at helper\.py:4$"):
-        run(made, RECORDS, 20.0, 4_096)
+        run(made, HeldRecords(RECORDS), Bounds(20.0, 4_096))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +167,7 @@ def test_a_job_that_ends_early_and_quietly_gave_nothing() -> None:
 def test_a_job_that_ends_while_records_are_still_coming_is_a_failure_and_no_deadlock() -> None:
     many = [JobRecord("p", "x", "y", bytes(100_000))] * 50
     with pytest.raises(JobFailed):
-        run(package(main("__import__('os')._exit(0)")), many, 20.0, 4_096)
+        run(package(main("__import__('os')._exit(0)")), HeldRecords(many), Bounds(20.0, 4_096))
 
 
 @pytest.mark.parametrize("body", ["while True: pass", "__import__('signal').pause()"])
@@ -175,12 +178,8 @@ def test_a_job_that_runs_out_of_time_is_killed(body: str) -> None:
 
 
 def test_records_that_cannot_be_fetched_end_the_job_as_what_they_are() -> None:
-    def records() -> Iterator[JobRecord]:
-        yield RECORDS[0]
-        raise UnavailableError("the gateway does not answer")
-
     with pytest.raises(UnavailableError):
-        run(package(main("return {'out': len(list(data))}")), records(), 20.0, 4_096)
+        run(package(main("return {'out': len(list(data))}")), FailingRecords(), Bounds(20.0, 4_096))
 
 
 def test_a_job_sees_nothing_of_the_runners_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ gateway must, written anew from docs/protocol.md, so that client and gateway are
 
 from __future__ import annotations
 
-import base64
+import hashlib
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from consentum.crypto import sealing, typed
 from consentum.crypto.signing import WalletKey
+from consentum.domain.journal import canonical
 from consentum.domain.messages import Job
 from consentum.domain.package import JobPackage
 from consentum.domain.parsing import as_bytes, hexed
@@ -81,7 +82,7 @@ class StandIn:
             key, nonce = as_bytes(body["resultKey"], "resultKey"), as_bytes(body["resultNonce"], "resultNonce")
             if job.salt != keccak(b"consentum/result-key/v1" + key + nonce):
                 raise MalformedError("the outputs would be sealed to another", field="salt")
-            if job.code != self.package(body).digest:
+            if job.code != JobPackage.parse(body["package"]).digest:
                 raise MalformedError("the code is not the signed one", field="code")
             identity = hexed(typed.struct_hash(job))
             self.sent.setdefault(identity, body)
@@ -108,12 +109,6 @@ class StandIn:
 
     # What a test does to it
 
-    @staticmethod
-    def package(body: dict[str, Any]) -> JobPackage:
-        told = body["package"]
-        files = {path: base64.b64decode(content) for path, content in told["files"].items()}
-        return JobPackage(files, told["entry"], told["categories"], told["outputs"], told["onConsentChange"])
-
     def step(self, identity: str, state: str, stage: str = "", **changes: Any) -> None:
         """The job goes on."""
         told = self.jobs[identity]
@@ -121,12 +116,36 @@ class StandIn:
         told.update(state=state, stage=stage, events=[*told["events"], event], **changes)
 
     def release(self, identity: str, outputs: Any, **manifest: Any) -> None:
-        """The runner is done: outputs sealed to the key the job committed to."""
-        sent = self.sent[identity]
-        info = b"consentum/outputs/1" + as_bytes(identity, "id") + typed.address_bytes(self.runner.address)
-        sealed = sealing.seal(json.dumps(outputs).encode(), as_bytes(sent["resultKey"], "resultKey"), info)
-        told = {"job": sent["job"], "released": 385, "refused": {"NO_CONSENT": 105}, "dropped": 0, **manifest}
+        """The runner is done: outputs sealed to the key the job committed to, a manifest it signed."""
+        key = as_bytes(self.sent[identity]["resultKey"], "resultKey")
+        parts = (b"consentum/outputs/1", as_bytes(identity, "id"), typed.address_bytes(self.runner.address))
+        info = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+        sealed = sealing.seal(json.dumps(outputs).encode(), key, info)
+        told = self.manifest(identity, outputsHash=hexed(hashlib.sha256(sealed).digest()), **manifest)
         self.step(identity, "released", "done", manifest=told, sealedOutputs=hexed(sealed))
+
+    def manifest(self, identity: str, signer: WalletKey | None = None, **changes: Any) -> dict[str, Any]:
+        """What the runner says of the job, signed by it unless told."""
+        sent = self.sent[identity]
+        said = {
+            "v": 1,
+            "at": self.ledger.now,
+            "job": sent["job"],
+            "jobSignature": sent["jobSignature"],
+            "code": sent["job"]["code"],
+            "of": 490,
+            "released": 385,
+            "dropped": 0,
+            "refused": {"NO_CONSENT": 105},
+            "cohortRoot": hexed(bytes(32)),
+            "blocks": [f"0:0x{'00' * 32}"],
+            "receiptsRoot": hexed(bytes(32)),
+            "outputsHash": None,
+            **changes,
+        }
+        domain = self.ledger.at.user_domain
+        digest = keccak(b"consentum/manifest/1\n" + domain.separator + canonical(said))
+        return {**said, "signature": hexed((signer or self.runner).sign(digest))}
 
     # Inside
 

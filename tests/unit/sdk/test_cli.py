@@ -99,13 +99,13 @@ def test_wrong_usage_is_said_before_anything_is_asked(lab: Lab, call: Call, word
     assert (lab.gateway.asked, lab.gateway.jobs) == ([], {})
 
 
-def test_a_saved_manifest_is_verified(call: Call, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "methods.json"
-    path.write_text('{"released": 5}')
-    finding = SimpleNamespace(ok=True)
-    monkeypatch.setattr("consentum.sdk.result._verifier", lambda: lambda *_: [finding])
+def test_a_saved_manifest_is_verified(call: Call, lab: Lab, train: Path, tmp_path: Path) -> None:
+    identity = told(submit(call, train, "--json"))["id"]
+    lab.gateway.release(identity, {"metrics": 1})
+    call("job", "result", identity, "--out", str(tmp_path))
+    path = tmp_path / "manifest.json"
     assert told(call("verify", str(path), "--json"))["verified"] is True
-    finding.ok = False
+    path.write_text(path.read_text().replace("385", "390"))
     assert getattr(call("verify", str(path)).exception, "code", None) == "VERIFICATION"
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,13 +14,14 @@ from consentum.crypto.sealing import SealingKey
 from consentum.crypto.signing import WalletKey
 from consentum.crypto.typed import from_json
 from consentum.domain.messages import Job as SignedJob
+from consentum.domain.package import JobPackage
 from consentum.domain.parsing import hexed
 from consentum.errors import CorruptError, MalformedError, NotFoundError, Reason, RefusedError, UnavailableError
+from consentum.flow.client.verification import Finding
 from consentum.sdk.client import Client
 from consentum.sdk.failures import JobFailed, JobRefused, StillRunningError, VerificationFailed
 from consentum.sdk.result import Manifest, Result
 from tests.unit.sdk.conftest import NAME, Lab, submitted
-from tests.unit.sdk.stand_in import StandIn
 
 OUTPUTS = {"metrics": {"auc": 0.99}}
 
@@ -30,7 +30,6 @@ def test_the_lines_of_the_readme_run_as_written(
     lab: Lab, train: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("consentum.sdk.client.connect", lambda home: lab.connection())
-    monkeypatch.setattr("consentum.sdk.result._verifier", lambda: lambda *_: [SimpleNamespace(ok=True)])
     monkeypatch.chdir(tmp_path)
 
     from consentum import Client
@@ -68,7 +67,7 @@ def test_what_is_sent_is_what_was_signed_though_the_folder_changes_then(
     client.session.pause = meddle
     job = study.submit(train, "train:main", ["pathology"], {"metrics": "json"})
     sent = lab.gateway.sent[job.id]
-    package = StandIn.package(sent)
+    package = JobPackage.parse(sent["package"])
     assert dict(package.files) == {"train.py": original}
     assert package.digest == from_json(SignedJob, sent["job"]).code
     assert (train / "train.py").read_bytes() != original
@@ -216,11 +215,28 @@ def test_outputs_open_with_this_homes_key_alone(lab: Lab, client: Client, train:
         thief.result()
 
 
+def test_outputs_that_the_gateway_made_up_are_not_believed(lab: Lab, client: Client, train: Path) -> None:
+    """It knows the key they are sealed to, the job, and everything but the runner's key."""
+    job = submitted(client, train)
+    lab.gateway.release(job.id, {"metrics": {"auc": 0.5}}, signer=WalletKey())
+    with pytest.raises(VerificationFailed) as caught:
+        job.result()
+    assert "runner" in str(caught.value)
+    lab.gateway.jobs[job.id]["manifest"].pop("signature")
+    with pytest.raises(VerificationFailed):
+        job.result()
+
+
 def test_outputs_of_another_job_do_not_open(lab: Lab, client: Client, train: Path) -> None:
     one, two = submitted(client, train), submitted(client, train)
     for job in (one, two):
         lab.gateway.release(job.id, OUTPUTS)
     lab.gateway.jobs[one.id]["sealedOutputs"] = lab.gateway.jobs[two.id]["sealedOutputs"]
+    with pytest.raises(CorruptError):
+        one.result()
+    # Not even if the runner had signed for them: they are sealed for the other job.
+    hashed = lab.gateway.jobs[two.id]["manifest"]["outputsHash"]
+    lab.gateway.jobs[one.id]["manifest"] = lab.gateway.manifest(one.id, outputsHash=hashed)
     with pytest.raises(CorruptError):
         one.result()
     lab.gateway.jobs[one.id].update(manifest=lab.gateway.jobs[two.id]["manifest"])
@@ -297,8 +313,9 @@ def test_a_job_to_which_nothing_was_released_says_for_which_reasons(
     lab: Lab, client: Client, train: Path, state: str
 ) -> None:
     job = submitted(client, train)
-    told = {"job": lab.gateway.sent[job.id]["job"], "released": 0, "refused": {"NO_CONSENT": 490, "REVOKED": "<5"}}
-    lab.gateway.step(job.id, state, "", manifest=told)
+    told = lab.gateway.manifest(job.id, released=0, refused={"NO_CONSENT": 490, "REVOKED": "<5"})
+    error = {"code": "NOTHING_RELEASED", "detail": ""} if state == "failed" else None
+    lab.gateway.step(job.id, state, "", manifest=told, error=error)
     with pytest.raises(JobRefused) as caught:
         job.result()
     assert caught.value.refused == {"NO_CONSENT": 490, "REVOKED": "<5"}
@@ -308,30 +325,49 @@ def test_a_job_to_which_nothing_was_released_says_for_which_reasons(
 # The manifest
 
 
-def verified(manifest: Manifest, *findings: Any) -> Any:
-    return manifest.verify(lambda ledger, domain, data, now: findings)
+def test_a_result_verifies_against_the_chain_and_names_what_does_not_hold(
+    lab: Lab, client: Client, train: Path
+) -> None:
+    job = submitted(client, train)
+    lab.gateway.release(job.id, OUTPUTS)
+    result = job.result()
+    assert {finding.check for finding in result.verify()} >= {"requester", "runner", "code", "accredited", "member"}
+    lab.ledger.pending.runners.clear()
+    lab.ledger.settle()
+    with pytest.raises(VerificationFailed) as caught:
+        result.verify()
+    assert "accredited" in str(caught.value)
+    assert job.result().metrics == OUTPUTS["metrics"], "the result itself is still the runner's"
 
 
-def test_a_manifest_that_holds_gives_its_findings(lab: Lab) -> None:
-    good = SimpleNamespace(ok=True)
-    assert verified(Manifest({"job": {}}, lab.connection()), good, good) == (good, good)
-
-
-@pytest.mark.parametrize(
-    "findings", [(), (SimpleNamespace(ok=False),), (SimpleNamespace(ok=True), SimpleNamespace(ok="yes")), ("fine",)]
-)
-def test_whatever_does_not_say_that_it_holds_does_not(lab: Lab, findings: tuple[Any, ...]) -> None:
+@pytest.mark.parametrize("name", ["released", "refused", "code", "cohortRoot", "at", "jobSignature", "signature"])
+def test_a_saved_manifest_in_which_anything_was_edited_does_not_hold(
+    lab: Lab, client: Client, train: Path, tmp_path: Path, name: str
+) -> None:
+    job = submitted(client, train)
+    lab.gateway.release(job.id, OUTPUTS)
+    path = tmp_path / "methods.json"
+    job.result().manifest.save(path)
+    assert client.manifest(path).verify()
+    data = json.loads(path.read_text())
+    value = data[name]
+    data[name] = value + 1 if isinstance(value, int) else {"REVOKED": 5} if isinstance(value, dict) else flipped(value)
+    path.write_text(json.dumps(data))
     with pytest.raises(VerificationFailed):
-        verified(Manifest({"job": {}}, lab.connection()), *findings)
+        client.manifest(path).verify()
 
 
-def test_a_manifest_is_checked_against_the_chain_with_its_content(lab: Lab) -> None:
-    seen: list[Any] = []
-    connection = lab.connection()
-    Manifest({"of": 1}, connection).verify(lambda *args: seen.append(args) or [SimpleNamespace(ok=True)])
-    [(ledger, domain, data, now)] = seen
-    assert (ledger, domain, data) == (connection.ledger, connection.deployment.user_domain, {"of": 1})
-    assert type(now) is int
+def flipped(text: str) -> str:
+    return text[:-1] + ("0" if text[-1] != "0" else "1")
+
+
+@pytest.mark.parametrize("findings", [[], [Finding("x", False, "")], [Finding("x", 1, "")]])  # type: ignore[arg-type]
+def test_whatever_does_not_say_that_it_holds_does_not(
+    lab: Lab, findings: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("consentum.sdk.result.verify_manifest", lambda *_: findings)
+    with pytest.raises(VerificationFailed):
+        Manifest({"job": {}}, lab.connection()).verify()
 
 
 def test_a_saved_manifest_comes_back_and_needs_a_client_to_verify(lab: Lab, client: Client, tmp_path: Path) -> None:

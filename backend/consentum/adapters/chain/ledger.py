@@ -108,6 +108,10 @@ class ChainLedger:
         board = bytes(found[4])
         return board, bool(self._read(block, "StudyRegistry", "isAccredited", board, runner)[0])
 
+    def board_members(self, block: Block, board: bytes) -> tuple[str, ...]:
+        members, _, _ = self._read(block, "StudyRegistry", "boardOf", board)
+        return tuple(members)
+
     def _read(self, block: Block, contract: str, name: str, *args: Any) -> tuple[Any, ...]:
         data = codec.encode_call(contract, name, *args)
         [result] = self._calls(block, [(self._at.address_of(contract), data)])

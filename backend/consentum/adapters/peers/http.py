@@ -25,12 +25,18 @@ _BY_CODE: dict[str, type[ConsentumError]] = {
         errors.NotFoundError,
         errors.ConflictError,
         errors.ReplayedError,
+        errors.StateError,
+        errors.LeaseError,
         errors.CorruptError,
     )
 }
 
 
 RECURSION_LIMIT = 1_000
+
+
+class Unanswered(UnavailableError):
+    """Nobody is there: the request may be sent again."""
 
 
 class HttpClient:
@@ -75,6 +81,8 @@ class HttpClient:
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             response = self._client.request(method, path, headers=self._headers, **options)
+        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+            raise Unanswered(f"{self.base} does not answer ({type(error).__name__})") from None
         except httpx.HTTPError as error:
             raise UnavailableError(f"{self.base} does not answer ({type(error).__name__})") from None
         if response.is_success:

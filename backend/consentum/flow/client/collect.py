@@ -86,8 +86,13 @@ class _Part:
 def collect(collector: Collector, ids: Sequence[bytes], deadline: int) -> Collected:
     """One page. RefusedError(TOO_FEW_SHARES) if fewer than t servers answered validly; its message says why, by server.
     A record that fewer than t servers released, or whose shares fit no key, is not in the result."""
-    request = _sign_release(collector, ids, deadline)
-    threshold = collector.committee.threshold
+    return collect_again(collector, sign_release(collector, ids, deadline))
+
+
+def collect_again(collector: Collector, request: ReleaseRequest) -> Collected:
+    """The same release once more: decided anew by every server, the same leaves, nothing counted twice. A record whose
+    consent has ended meanwhile is not in the result. Errors as `collect`."""
+    ids, threshold = request.ids, collector.committee.threshold
     parts, failures = _ask(collector, request, threshold)
     if len(parts) < threshold:
         raise RefusedError(Reason.TOO_FEW_SHARES, _too_few(threshold, parts, failures))
@@ -117,7 +122,8 @@ def _too_few(threshold: int, parts: Sequence[_Part], failures: Mapping[str, str]
     return f"{len(parts)} of {threshold} servers answered; {why}"
 
 
-def _sign_release(collector: Collector, ids: Sequence[bytes], deadline: int) -> ReleaseRequest:
+def sign_release(collector: Collector, ids: Sequence[bytes], deadline: int) -> ReleaseRequest:
+    """A new release of these records, in this order, signed by the runner."""
     public = collector.response_key.public
     release = Release(
         job=typed.struct_hash(collector.job),

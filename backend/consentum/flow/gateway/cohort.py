@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from consentum.crypto import typed
+from consentum.domain.disclosure import shown, shown_all
 from consentum.domain.journal import counts
 from consentum.domain.messages import Consent, Job
 from consentum.domain.parsing import as_integer, as_object, as_signature, hexed
@@ -30,8 +31,8 @@ class Candidate:
 
 
 def cohort(gateway: Gateway, data: object, who: str) -> dict[str, object]:
-    """{job, jobSignature, categories} to counts by reason, and for the job's runner the records, with a pseudonym per
-    patient and study. NotFoundError for anybody but the job's requester and runner."""
+    """{job, jobSignature, categories} to counts by reason, rounded; for the job's runner exact, with the records and a
+    pseudonym per patient and study. NotFoundError for anybody but the job's requester and runner."""
     body = as_object(data, "request", "job", "jobSignature", "categories")
     job = typed.from_json(Job, body["job"])
     signature = as_signature(body["jobSignature"], "jobSignature")
@@ -45,25 +46,23 @@ def cohort(gateway: Gateway, data: object, who: str) -> dict[str, object]:
     if not gateway.ledger.signed_by(view.latest, [claim])[0]:
         raise SignatureRefused("the job is not signed by its requester", field="jobSignature")
     found = choose(gateway, job, gateway.store.records(categories))
-    answer: dict[str, object] = {
-        "block": view.latest.number,
-        "of": len(found),
-        "counts": counts([candidate.reason for candidate in found]),
-    }
-    if who == job.runner:
-        # Ids are not for browsing: only of those who named this study, its board or this person, and not where the job
-        # would be refused as a whole.
-        listed = [c for c in found if c.opening is not None and c.reason not in JOB_REASONS]
-        told = {candidate.record.id for candidate in listed}
-        answer["unlisted"] = counts([c.reason for c in found if c.record.id not in told])
-        answer["records"] = [
-            {
-                "record": hexed(c.record.id),
-                "pseudonym": pseudonym(gateway, job, c.record),
-                "committee": hexed(c.record.committee),
-            }
-            for c in listed
-        ]
+    table = counts([candidate.reason for candidate in found])
+    if who != job.runner:
+        return {"block": view.latest.number, "of": shown(len(found)), "counts": shown_all(table)}
+    answer: dict[str, object] = {"block": view.latest.number, "of": len(found), "counts": table}
+    # Ids are not for browsing: only of those who named this study, its board or this person, and not where the job
+    # would be refused as a whole.
+    listed = [c for c in found if c.opening is not None and c.reason not in JOB_REASONS]
+    told = {candidate.record.id for candidate in listed}
+    answer["unlisted"] = counts([c.reason for c in found if c.record.id not in told])
+    answer["records"] = [
+        {
+            "record": hexed(c.record.id),
+            "pseudonym": pseudonym(gateway, job, c.record),
+            "committee": hexed(c.record.committee),
+        }
+        for c in listed
+    ]
     return answer
 
 

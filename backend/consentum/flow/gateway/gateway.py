@@ -15,6 +15,7 @@ from consentum.ports.chain import Ledger
 from consentum.ports.dictionaries import Dictionaries
 from consentum.ports.enrolments import Enrolments
 from consentum.ports.gateway_store import GatewayStore
+from consentum.ports.jobs import Jobs
 from consentum.ports.peers import KeyServerPeer
 from consentum.ports.transactions import Sender
 
@@ -30,6 +31,7 @@ class Gateway:
     store: GatewayStore
     enrolments: Enrolments
     dictionaries: Dictionaries
+    jobs: Jobs
     sender: Sender
     peers: Callable[[], Sequence[KeyServerPeer]]
     pseudonym_key: bytes

@@ -20,7 +20,7 @@ from consentum.flow.gateway import cohort, forward, relay
 from consentum.ports.chain import Roles
 from consentum.services import schemas
 from consentum.services.frame import framed
-from consentum.services.gateway import dictionaries
+from consentum.services.gateway import dictionaries, jobs
 from consentum.services.http import Body, SignedIn
 from consentum.wiring.gateway import GatewayProcess
 
@@ -36,6 +36,7 @@ def create_app(process: GatewayProcess) -> FastAPI:
     _content_routes(app, process)
     _job_routes(app, process)
     dictionaries.add_routes(app, process)
+    jobs.add_routes(app, process)
     return app
 
 
