@@ -117,12 +117,16 @@ class StandIn:
 
     def release(self, identity: str, outputs: Any, **manifest: Any) -> None:
         """The runner is done: outputs sealed to the key the job committed to, a manifest it signed."""
+        sealed, told = self.sealed(identity, outputs, **manifest)
+        self.step(identity, "released", "done", manifest=told, sealedOutputs=hexed(sealed))
+
+    def sealed(self, identity: str, outputs: Any, **manifest: Any) -> tuple[bytes, dict[str, Any]]:
+        """What the runner sends."""
         key = as_bytes(self.sent[identity]["resultKey"], "resultKey")
         parts = (b"consentum/outputs/1", as_bytes(identity, "id"), typed.address_bytes(self.runner.address))
         info = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
         sealed = sealing.seal(json.dumps(outputs).encode(), key, info)
-        told = self.manifest(identity, outputsHash=hexed(hashlib.sha256(sealed).digest()), **manifest)
-        self.step(identity, "released", "done", manifest=told, sealedOutputs=hexed(sealed))
+        return sealed, self.manifest(identity, outputsHash=hexed(hashlib.sha256(sealed).digest()), **manifest)
 
     def manifest(self, identity: str, signer: WalletKey | None = None, **changes: Any) -> dict[str, Any]:
         """What the runner says of the job, signed by it unless told."""
