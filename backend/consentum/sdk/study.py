@@ -29,6 +29,7 @@ from consentum.wiring.client import Connection
 
 QUESTION_SECONDS = 120
 HOUR_SECONDS = 3_600
+YEAR_10000 = 253_402_300_800
 MAX_DEADLINE_HOURS = 24 * 7
 Names = Sequence[str] | str
 _NAME = re.compile(r"[a-z][a-z0-9-]{2,63}|0x[0-9a-fA-F]{64}")
@@ -69,7 +70,7 @@ class Study:
             name=str(card.get("name") or name)[:64],
             title=str(card.get("title", ""))[:500],
             terms=typed.from_json(Terms, card.get("terms")),
-            approved_until=until if type(until) is int else 0,
+            approved_until=until if type(until) is int and 0 <= until < YEAR_10000 else 0,
         )
 
     @property

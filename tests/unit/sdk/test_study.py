@@ -40,6 +40,12 @@ def test_a_study_is_found_by_name_and_by_id_and_says_how_it_stands(client: Clien
     assert all(word in told for word in (NAME, hexed(STUDY), "open", "laboratory, pathology", "compute"))
 
 
+@pytest.mark.parametrize("until", [1 << 48, 1 << 80, -1, "x", None, True])
+def test_a_date_that_is_none_does_not_keep_a_study_from_being_shown(lab: Lab, client: Client, until: Any) -> None:
+    lab.gateway.cards[NAME]["approvedUntil"] = until
+    assert "until -" in str(client.study(NAME))
+
+
 @pytest.mark.parametrize("name", ["", "Breast", "../forms", "a/b", "0x12", "x" * 65, None, "0x" + "g" * 64])
 def test_what_can_be_no_study_is_not_asked_for(client: Client, name: Any) -> None:
     with pytest.raises(MalformedError):
