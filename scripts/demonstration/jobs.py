@@ -66,9 +66,9 @@ def ended(client: HttpClient, identity: str, story: Story) -> dict[str, Any]:
     deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         state: dict[str, Any] = client.get(f"/v1/jobs/{identity}")
-        story.doing(f"the runner is {state['stage']}")
         if state["state"] in ("released", "failed", "expired"):
             return state
+        story.doing(f"the runner is {state['stage'] or state['state']}")
         time.sleep(0.1)
     raise TimeoutError("the job did not end")
 

@@ -11,10 +11,10 @@ from consentum.jobs.source import Batch, JobRecord
 
 
 class HeldRecords:
-    """`jobs.source.Source`. ends: which positions lose their consent when a position is asked for."""
+    """`jobs.source.Source`. ends: positions whose consent ends just before they are asked for."""
 
-    def __init__(self, records: Sequence[JobRecord], ends: dict[int, int] | None = None, drops: bool = False) -> None:
-        self.records, self.ends, self.drops = records, dict(ends or {}), drops
+    def __init__(self, records: Sequence[JobRecord], ends: Sequence[int] = (), drops: bool = False) -> None:
+        self.records, self.ends, self.drops = records, set(ends), drops
         self.schema: Sequence[Any] = ()
         self.gone: set[int] = set()
         self.asked: list[int] = []
@@ -25,7 +25,8 @@ class HeldRecords:
 
     def batch(self, start: int, count: int) -> Batch:
         self.asked.append(start)
-        ended = tuple(self.ends.pop(at) for at in sorted(self.ends) if start <= at < start + count)
+        ended = tuple(sorted(at for at in self.ends if start <= at < start + count))
+        self.ends -= set(ended)
         self.gone.update(ended)
         if ended and not self.drops:
             return Batch((), start, ended, changed=True)

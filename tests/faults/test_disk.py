@@ -239,7 +239,7 @@ def test_one_flipped_bit_in_one_block_fails_the_job_with_that_cid(stack: Stack) 
     with sqlite3.connect(path) as blocks:
         blocks.execute("UPDATE blocks SET data = ? WHERE cid = ?", (data, raw))
     state = submit(stack.system, researcher, None, study, Silent())  # type: ignore[arg-type]
-    assert state["state"] == "done"
+    assert state["state"] == "released"
 
 
 def serve(folder: Path) -> subprocess.CompletedProcess[str]:

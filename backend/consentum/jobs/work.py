@@ -38,6 +38,7 @@ class Attempt:
     tell: Callable[[str], None] = lambda _: None
     halt: Halt = field(default_factory=Halt)
     leases: LeasedRecords | None = None
+    decided: bool = False
     cohort: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -86,8 +87,9 @@ def _outputs(process: RunnerProcess, attempt: Attempt) -> Mapping[str, Any]:
             _pages(process, client, submission, rows), process.content(client), process.clocks, drops
         )
         pseudonyms = {as_bytes(row["record"], "record", 32): str(row["pseudonym"]) for row in rows}
+        attempt.leases, attempt.cohort = leases, cohort  # from here on keys are dropped in time
         leases.decide(pseudonyms, _schema(client, submission.package.categories))
-        attempt.leases, attempt.cohort = leases, cohort
+        attempt.decided = True
         if not leases.released:
             raise NothingReleased
         attempt.halt.check()
@@ -144,7 +146,7 @@ def _schema(client: HttpClient, categories: int) -> Sequence[Any]:
 
 
 def _account(process: RunnerProcess, attempt: Attempt, sealed: bytes | None) -> dict[str, Any]:
-    if attempt.leases is None:
+    if attempt.leases is None or not attempt.decided:
         return {"manifest": None, **_json(Account())}
     exact = account(attempt.cohort, attempt.leases)
     result = Result(attempt.submission, attempt.leases, exact, sealed)

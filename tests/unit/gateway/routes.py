@@ -5,23 +5,29 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.testclient import TestClient
 
 from consentum.adapters.ipfs import car, unixfs
 from consentum.crypto import typed
+from consentum.crypto.sealing import SealingKey
 from consentum.crypto.signing import WalletKey
 from consentum.domain.messages import Login
+from consentum.domain.package import JobPackage
 from consentum.domain.parsing import as_bytes, hexed
 from consentum.flow.client import collect
 from consentum.flow.client.deposit import Batch
+from consentum.flow.gateway import jobs
 from consentum.flow.gateway.gateway import Gateway
+from consentum.flow.submission import Submission, result_salt
 from tests.unit.client.world import DEADLINE, DOMAIN, LAB, NOW, World
 from tests.unit.gateway.conftest import ORIGIN
 
 ANYBODY, SIGNED_IN, SIGNATURE = "anybody", "whoever signed in", "whoever holds the signature"
 SUBJECT, CUSTODIAN, PARTY, RUNNER = "the subject", "the custodian", "requester and runner", "the job's runner"
+REQUESTER, BOARD = "the job's requester", "the study's board"
 
 # Every route, and who may call it. A new route fails the test below until it is here and in REQUESTS.
 ACCESS = {
@@ -42,12 +48,28 @@ ACCESS = {
     ("post", "/v1/releases"): RUNNER,
     ("put", "/v1/dictionaries/{custodian}/{category}"): CUSTODIAN,
     ("get", "/v1/dictionaries"): ANYBODY,
+    ("post", "/v1/jobs"): SIGNATURE,
+    ("get", "/v1/jobs"): SIGNED_IN,
+    ("get", "/v1/jobs/{identity}"): REQUESTER,
+    ("post", "/v1/jobs/{identity}/cancel"): REQUESTER,
+    ("get", "/v1/jobs/{identity}/receipts"): BOARD,
+    ("get", "/v1/runners"): ANYBODY,
+    ("post", "/v1/runner/claims"): SIGNED_IN,
+    ("post", "/v1/runner/jobs/{identity}/events"): RUNNER,
+    ("post", "/v1/runner/jobs/{identity}/result"): RUNNER,
 }
-WITH_SESSION = [route for route, who in ACCESS.items() if who in (SIGNED_IN, SUBJECT, CUSTODIAN, PARTY, RUNNER)]
-WITH_BODY = [
-    route for route in ACCESS if route[0] == "post" and route[1] not in ("/v1/logins/challenge", "/v1/content")
-]
-PEOPLE = {SUBJECT: {"alice"}, CUSTODIAN: {"hospital"}, PARTY: {"researcher", "runner"}, RUNNER: {"runner"}}
+WITH_SESSION = [route for route, who in ACCESS.items() if who not in (ANYBODY, SIGNATURE)]
+# Nothing is in theirs that could be wrong.
+WITHOUT_BODY = ("/v1/logins/challenge", "/v1/content", "/v1/runner/claims", "/v1/jobs/{identity}/cancel")
+WITH_BODY = [route for route in ACCESS if route[0] == "post" and route[1] not in WITHOUT_BODY]
+PEOPLE = {
+    SUBJECT: {"alice"},
+    CUSTODIAN: {"hospital"},
+    PARTY: {"researcher", "runner"},
+    RUNNER: {"runner"},
+    REQUESTER: {"researcher"},
+    BOARD: {"bob"},
+}
 
 
 def session(client: TestClient, who: WalletKey) -> dict[str, str]:
@@ -103,6 +125,34 @@ DICTIONARY = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class OfJob:
+    """A body for a route of one job."""
+
+    identity: str
+    body: Any
+
+
+def good_word(gateway: Gateway, world: World) -> OfJob:
+    """What the runner of a claimed job may say; its board is Bob's."""
+    world.ledger.members = (world.bob.address,)
+    identity = jobs.submit(gateway, submission_of(world).to_json())["id"]
+    held = jobs.claim(gateway, {}, world.runner.address.lower())
+    return OfJob(identity, {"lease": held["lease"], "state": "running", "stage": ""})
+
+
+def good_result(gateway: Gateway, world: World) -> OfJob:
+    word = good_word(gateway, world)
+    return OfJob(word.identity, {"lease": word.body["lease"], "error": {"code": "JOB_FAILED", "detail": ""}})
+
+
+def submission_of(world: World) -> Submission:
+    package = JobPackage({"job.py": b""}, "job:main", LAB, {"out": "json"})
+    key = SealingKey().public
+    job = replace(world.job(), code=package.digest, salt=result_salt(key, bytes(32)))
+    return Submission(job, world.researcher.sign(typed.digest(DOMAIN, job)), package, key, bytes(32))
+
+
 REQUESTS: dict[tuple[str, str], Callable[[Gateway, World], Any]] = {
     ("get", "/v1/consents"): lambda gateway, world: None,
     ("post", "/v1/forms"): lambda gateway, world: {"text": "I agree."},
@@ -111,11 +161,20 @@ REQUESTS: dict[tuple[str, str], Callable[[Gateway, World], Any]] = {
     ("post", "/v1/cohorts"): good_job,
     ("post", "/v1/releases"): good_page,
     ("put", "/v1/dictionaries/{custodian}/{category}"): lambda gateway, world: DICTIONARY,
+    ("get", "/v1/jobs"): lambda gateway, world: None,
+    ("get", "/v1/jobs/{identity}"): good_word,
+    ("post", "/v1/jobs/{identity}/cancel"): good_word,
+    ("get", "/v1/jobs/{identity}/receipts"): good_word,
+    ("post", "/v1/runner/claims"): lambda gateway, world: {},
+    ("post", "/v1/runner/jobs/{identity}/events"): good_word,
+    ("post", "/v1/runner/jobs/{identity}/result"): good_result,
 }
 
 
 def call(client: TestClient, route: tuple[str, str], body: Any, headers: dict[str, str], world: World) -> Any:
     method, path = route
+    if isinstance(body, OfJob):
+        path, body = path.replace("{identity}", body.identity), body.body
     if path == "/v1/content":
         return client.post(path, content=one_record()[1], headers=headers)
     if method == "put":

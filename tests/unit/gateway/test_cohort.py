@@ -53,7 +53,8 @@ def test_the_runner_learns_the_records_and_the_requester_numbers(gateway: Gatewa
     consents(gateway, world, world.alice)
     job = world.job()
     known = {"block": 100, "of": 3, "counts": {"ALLOWED": 2, "NO_CONSENT": 1}}
-    assert asked(gateway, world, job, world.researcher) == known
+    rounded = {"block": 100, "of": "<5", "counts": {"ALLOWED": "<5", "NO_CONSENT": "<5"}}
+    assert asked(gateway, world, job, world.researcher) == rounded
     rows = asked(gateway, world, job, world.runner)
     assert {key: rows[key] for key in known} == known
     alices = {hexed(r.id) for r in batch.records if r.subject == world.alice.address.lower()}

@@ -143,13 +143,13 @@ def test_a_record_does_not_show_its_content_when_printed() -> None:
 
 
 def test_where_a_consent_ends_the_job_is_told() -> None:
-    data = Dataset(HeldRecords(RECORDS, ends={7: 0}))
+    data = Dataset(HeldRecords(RECORDS, ends=[7]))
     with pytest.raises(ConsentChanged):
         list(data)
 
 
 def test_a_job_that_catches_it_goes_on_without_the_record() -> None:
-    data = Dataset(HeldRecords(RECORDS, ends={7: 0}))
+    data = Dataset(HeldRecords(RECORDS, ends=[7]))
     with pytest.raises(ConsentChanged):
         list(data)
     assert numbers(data) == [n for n in range(20) if n != 7]
@@ -157,7 +157,7 @@ def test_a_job_that_catches_it_goes_on_without_the_record() -> None:
 
 
 def test_a_job_that_said_drop_never_hears_of_it() -> None:
-    source = HeldRecords(RECORDS, ends={7: 0}, drops=True)
+    source = HeldRecords(RECORDS, ends=[7], drops=True)
     code = "def main(data):\n    return {'out': [[r.json()['n'] for r in data], len(data), len(data.groups)]}\n"
     assert ran(code, source) == [[n for n in range(20) if n != 7], 19, 19]
 
@@ -169,12 +169,12 @@ def test_the_error_crosses_into_the_jobs_process_and_can_be_caught_there() -> No
         "    try:\n        return {'out': len(list(data))}\n"
         "    except ConsentChanged as changed:\n        return {'out': [changed.code, len(list(data))]}\n"
     )
-    assert ran(code, HeldRecords(RECORDS, ends={7: 0})) == ["CONSENT_ENDED", 19]
+    assert ran(code, HeldRecords(RECORDS, ends=[7])) == ["CONSENT_ENDED", 19]
 
 
 def test_a_job_that_does_not_catch_it_ends_with_its_reason() -> None:
     with pytest.raises(ConsentChanged) as caught:
-        ran("def main(data):\n    return {'out': len(list(data))}\n", HeldRecords(RECORDS, ends={7: 0}))
+        ran("def main(data):\n    return {'out': len(list(data))}\n", HeldRecords(RECORDS, ends=[7]))
     assert caught.value.code == "CONSENT_ENDED"
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,6 +126,7 @@ def test_an_output_of_an_undeclared_kind_or_an_odd_name_is_refused(outputs: Mapp
         replace(GOOD, categories=5),
         replace(GOOD, outputs={"model2": "json"}),
         replace(GOOD, outputs={"model": "json", "scores": "json"}),
+        replace(GOOD, on_consent_change="drop"),
     ],
 )
 def test_the_digest_changes_with_every_part(changed: JobPackage) -> None:
@@ -145,6 +147,50 @@ def test_content_moved_between_files_is_another_digest() -> None:
 
 def test_the_digest_is_what_it_was_when_jobs_were_first_signed() -> None:
     assert GOOD.digest.hex() == GOLDEN
+
+
+@pytest.mark.parametrize("said", ["", "Raise", "ignore", None])
+def test_what_happens_on_a_consent_change_is_one_of_two(said: Any) -> None:
+    with pytest.raises(MalformedError) as caught:
+        replace(GOOD, on_consent_change=said)
+    assert caught.value.field == "onConsentChange"
+
+
+def test_a_package_comes_back_from_its_json() -> None:
+    for package in (GOOD, replace(GOOD, on_consent_change="drop")):
+        assert JobPackage.parse(package.to_json()) == package
+    assert "onConsentChange" not in GOOD.to_json()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"files": {}},
+        {"files": {"../train.py": ""}},
+        {"files": {"train.py": "!"}},
+        {"files": {"train.py": 7}},
+        {"files": {"train.py": None}},
+        {"files": {"train.py": "\u00fc"}},
+        {"files": []},
+        {"entry": None},
+        {"categories": "4"},
+        {"outputs": []},
+        {"outputs": {"out": []}},
+        {"onConsentChange": "perhaps"},
+        {"onConsentChange": None},
+        {"onConsentChange": ["drop"]},
+        {"more": 1},
+    ],
+)
+def test_a_package_of_another_form_is_malformed(wrong: dict[str, Any]) -> None:
+    with pytest.raises(MalformedError):
+        JobPackage.parse({**GOOD.to_json(), **wrong})
+
+
+@pytest.mark.parametrize("body", [None, [], {}, "text"])
+def test_what_is_no_package_is_malformed(body: object) -> None:
+    with pytest.raises(MalformedError):
+        JobPackage.parse(body)
 
 
 # A folder

@@ -33,7 +33,8 @@ from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.submission import Submission, admit
 from consentum.ports.jobs import JobLimits, KeptJob
 
-LIMITS = JobLimits(open=64, kept=1_000)
+MAX_OPEN, MAX_KEPT = 64, 1_000
+LIMITS = JobLimits(MAX_OPEN, MAX_KEPT)
 RUNNER_SEEN_SECONDS = 120
 NOTE_SECONDS = 20
 MAX_STAGE = 200
@@ -49,11 +50,13 @@ def submit(gateway: Gateway, data: object) -> dict[str, str]:
     """{job, jobSignature, package, resultKey, resultNonce}: the signature is the permission; the same job again is the
     same answer, also after it ended. Nothing is kept of what could not run."""
     submission = Submission.parse(data)
-    now = _now(gateway)
+    now, sent = _now(gateway), submission.to_json()
     try:
-        return _brief(_fresh(gateway, submission.id))
+        if gateway.jobs.submission(submission.id) == sent:
+            return _brief(_fresh(gateway, submission.id))
     except NotFoundError:
-        admit(gateway.ledger, gateway.domain, submission, now)
+        pass
+    admit(gateway.ledger, gateway.domain, submission, now)
     job = submission.job
     new = KeptJob(
         id=submission.id,
@@ -64,7 +67,7 @@ def submit(gateway: Gateway, data: object) -> dict[str, str]:
         submitted=now,
         progress=begun(now),
     )
-    return _brief(gateway.jobs.add(new, submission.to_json(), LIMITS))
+    return _brief(gateway.jobs.add(new, sent, LIMITS))
 
 
 def mine(gateway: Gateway, who: str) -> dict[str, Any]:

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""P6 for jobs: runner or gateway dies by kill -9 at every step of a job; each job ends exactly once, none is stuck."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from consentum.adapters.peers.session import Session
+from consentum.crypto import typed
+from consentum.domain.package import JobPackage
+from consentum.domain.terms import Category
+from consentum.errors import ConsentumError
+from scripts.demonstration.jobs import Wish, exact, opened, wish
+from scripts.demonstration.people import ALLOWED_KINDS
+from tests.e2e.stack import Stack, until
+
+pytestmark = pytest.mark.processes
+FINAL = ("released", "failed", "expired")
+CODE = b"import time\ndef main(data):\n    found = len(list(data))\n    time.sleep(1)\n    return {'out': found}\n"
+# What the job's requester has seen last when the process is killed; "" is right after her job was taken.
+STEPS = ["", "admitted", "asking which", "asking the key servers", "running over", "closing"]
+KILLS = [(name, step) for name in ("runner", "gateway") for step in STEPS]
+
+
+def test_enough_kills() -> None:
+    assert len(KILLS) >= 10
+
+
+@pytest.fixture
+def client(stack: Stack) -> Iterator[Session]:
+    """The requester's session, which outlives the gateway."""
+    who = stack.people.researcher, stack.system.deployment.user_domain
+    made = Session(stack.system.gateway_url, who, patience=60)
+    yield made
+    made.close()
+
+
+def a_wish(stack: Stack) -> Wish:
+    """A job that counts its records, and takes a second for it."""
+    made = wish(stack.system, stack.people.researcher, None, stack.studies["diagnosis"])
+    package = JobPackage({"job.py": CODE}, "job:main", int(Category.PATHOLOGY), {"out": "json"})
+    job = replace(made.submission.job, code=package.digest)
+    signature = stack.people.researcher.sign(typed.digest(stack.system.deployment.user_domain, job))
+    return replace(made, submission=replace(made.submission, job=job, signature=signature, package=package))
+
+
+def kill(stack: Stack, name: str) -> None:
+    process = stack.system.processes.pop(name)
+    process.kill()
+    process.wait()
+
+
+def start(stack: Stack, name: str) -> None:
+    if name == "gateway":
+        stack.system.start_gateway()
+    else:
+        stack.system._serve("runner", "runner", stack.system.folder / "runner")
+    stack.system.wait_ready()
+
+
+def wait_for(client: Session, identity: str, step: str) -> None:
+    """Until her job has been at that step, or is over."""
+
+    def there() -> bool:
+        state = client.get(f"/v1/jobs/{identity}")
+        seen = [f"{event['state']} {event['stage']}" for event in state["events"]]
+        return state["state"] in FINAL or any(step in one for one in seen)
+
+    assert until(there, 60), step
+
+
+def end_of(client: Session, identity: str) -> dict[str, Any]:
+    assert until(lambda: client.get(f"/v1/jobs/{identity}")["state"] in FINAL, 90), "it is stuck"
+    state: dict[str, Any] = client.get(f"/v1/jobs/{identity}")
+    return state
+
+
+def assert_ended_once(stack: Stack, client: Session, made: Wish, identity: str) -> None:
+    """With the right outputs under a manifest that holds, and once."""
+    state = end_of(client, identity)
+    assert (state["state"], state["error"]) == ("released", None)
+    assert sum(event["state"] in FINAL for event in state["events"]) == 1
+    count = sum(patient.kind in ALLOWED_KINDS for patient in stack.people.patients)
+    assert opened(stack.system, state, made.key)["outputs"] == {"out": count}
+    assert exact(stack.system, stack.people.board[0], identity)["released"] == count
+    assert client.post("/v1/jobs", made.submission.to_json()) == {"id": identity, "state": "released"}
+
+
+@pytest.mark.parametrize(("name", "step"), KILLS, ids=lambda value: value.replace(" ", "-") or "taken")
+def test_a_job_ends_once_whoever_is_killed_at_whatever_step(
+    stack: Stack, client: Session, name: str, step: str
+) -> None:
+    made = a_wish(stack)
+    identity = client.post("/v1/jobs", made.submission.to_json())["id"]
+    wait_for(client, identity, step)
+    kill(stack, name)
+    start(stack, name)
+    assert_ended_once(stack, client, made, identity)
+
+
+def test_both_at_once_and_the_runner_first_to_be_back(stack: Stack, client: Session) -> None:
+    made = a_wish(stack)
+    identity = client.post("/v1/jobs", made.submission.to_json())["id"]
+    wait_for(client, identity, "running over")
+    kill(stack, "gateway")
+    kill(stack, "runner")
+    stack.system._serve("runner", "runner", stack.system.folder / "runner")
+    start(stack, "gateway")
+    assert_ended_once(stack, client, made, identity)
+
+
+def test_a_killed_runner_leaves_no_process_and_no_code_behind(stack: Stack, client: Session) -> None:
+    made = a_wish(stack)
+    identity = client.post("/v1/jobs", made.submission.to_json())["id"]
+    wait_for(client, identity, "running over")
+    scratch = str(stack.system.folder / "runner" / "scratch")
+    assert until(lambda: bool(workers(scratch)))
+    kill(stack, "runner")
+    assert until(lambda: not workers(scratch), 10), "its job's process outlives it"
+    start(stack, "runner")
+    assert_ended_once(stack, client, made, identity)
+    assert until(lambda: not list(Path(scratch).iterdir()))
+
+
+def test_a_cancelled_job_ends_in_the_runner_too_and_the_next_one_runs(stack: Stack, client: Session) -> None:
+    made = a_wish(stack)
+    identity = client.post("/v1/jobs", made.submission.to_json())["id"]
+    wait_for(client, identity, "running over")
+    assert client.post(f"/v1/jobs/{identity}/cancel", {})["error"]["code"] == "CANCELLED"
+    following = a_wish(stack)
+    begun = time.monotonic()
+    assert_ended_once(stack, client, following, client.post("/v1/jobs", following.submission.to_json())["id"])
+    assert time.monotonic() - begun < 60
+    state = client.get(f"/v1/jobs/{identity}")
+    assert (state["state"], state["sealedOutputs"]) == ("failed", None)
+    with pytest.raises(ConsentumError):
+        stack.session(stack.system.gateway_url, stack.people.outsider).get(f"/v1/jobs/{identity}")
+
+
+def workers(scratch: str) -> list[int]:
+    """Processes that run a job's code."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            arguments = (path / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if scratch in arguments:
+            found.append(int(path.name))
+    return found
+
+
+def test_what_the_gateway_keeps_of_jobs_is_sealed(stack: Stack, client: Session) -> None:
+    raw = b"".join(path.read_bytes() for path in (stack.system.folder / "gateway").glob("gateway.db*"))
+    address = stack.people.researcher.address[2:].lower()
+    assert address.encode() not in raw
+    assert b"def main(data)" not in raw
+    assert json.dumps("receiptsRoot").encode() not in raw
