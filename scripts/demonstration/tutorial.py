@@ -18,6 +18,7 @@ import nbformat
 from nbclient import NotebookClient
 from sklearn.datasets import load_breast_cancer
 
+from consentum.adapters.peers.http import HttpClient
 from consentum.crypto import typed
 from consentum.domain.dictionary import DataDictionary
 from consentum.domain.messages import Approve, Propose, Terms
@@ -39,6 +40,7 @@ from scripts.demonstration.stages import (
 )
 from scripts.demonstration.story import Story
 from scripts.demonstration.system import System
+from scripts.demonstration.system import _wait as wait_for
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 NAME, TITLE = "breast-diagnosis", "Breast diagnosis from measured shapes"
@@ -78,6 +80,7 @@ def _serve_custodians(system: System, people: Cast) -> None:
     settings["custodians"] = [key.address.lower() for key in people.custodians]
     path.write_text(json.dumps(settings), "utf-8")
     system.start_gateway()
+    wait_for(lambda: HttpClient(system.gateway_url).get("/live")["status"] == "live", system.gateway_url)
 
 
 def _found_study(system: System, people: Cast, board: Board) -> bytes:
