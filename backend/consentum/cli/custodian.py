@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from consentum.cli import dictionary
 from consentum.cli.output import LATER, REFUSED, home_option, json_option, progress, show
 from consentum.errors import ManifestError
 
@@ -47,6 +48,9 @@ def moment(seconds: int) -> str:
 @click.group("custodian")
 def group() -> None:
     """Hold records: invite patients, deposit what you have of them, take back what was wrong."""
+
+
+group.add_command(dictionary.group)
 
 
 @group.command("init")

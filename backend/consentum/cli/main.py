@@ -14,12 +14,15 @@ from consentum.cli import (
     explain,
     frame,
     gateway,
+    job,
     keyserver,
     patient,
+    researcher,
     runner,
     settings,
     study,
     system,
+    verify,
 )
 
 
@@ -30,14 +33,14 @@ def cli() -> None:
 
 
 GROUPS = (
-    *(patient.group, custodian.group, board.group, study.group),
+    *(patient.group, custodian.group, board.group, researcher.group, study.group, job.group),
     *(keyserver.group, gateway.group, runner.group, contracts.group),
 )
 for group in GROUPS:
     cli.add_command(group)
 for command in (system.up, system.down, system.status, doctor.command):
     cli.add_command(command)
-for command in (explain.command, settings.command, completion.command):
+for command in (explain.command, settings.command, completion.command, verify.command):
     cli.add_command(command)
 
 

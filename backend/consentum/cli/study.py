@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`consentum study`: propose, show, list, amend, members, withdraw."""
+"""`consentum study`: propose, show, list, amend, members, withdraw; cohort and sample are in cli.research."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from consentum.cli import research
 from consentum.cli.output import home_option, json_option, show
 
 Made = dict[str, Any]
@@ -18,6 +19,10 @@ Made = dict[str, Any]
 @click.group("study")
 def group() -> None:
     """Studies: their lead proposes, their board approves, patients consent."""
+
+
+group.add_command(research.cohort)
+group.add_command(research.sample)
 
 
 forms_option = click.option(

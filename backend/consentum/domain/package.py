@@ -21,7 +21,7 @@ OUTPUT_KINDS = ("json",)
 RAISE, DROP = "raise", "drop"
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 _ENTRY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+OUTPUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class JobPackage:
         if not 0 < self.categories < 1 << 63:
             raise MalformedError("name at least one category", field="categories")
         if not self.outputs or any(
-            _NAME.fullmatch(n) is None or k not in OUTPUT_KINDS for n, k in self.outputs.items()
+            OUTPUT_NAME.fullmatch(n) is None or k not in OUTPUT_KINDS for n, k in self.outputs.items()
         ):
             raise MalformedError(f"outputs are names with a kind of {OUTPUT_KINDS}", field="outputs")
         if self.on_consent_change not in (RAISE, DROP):

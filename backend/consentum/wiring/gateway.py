@@ -20,6 +20,7 @@ from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.chain.sender import ChainSender
 from consentum.adapters.ipfs.embedded import EmbeddedStore
 from consentum.adapters.peers.http import HttpClient, HttpKeyServer
+from consentum.adapters.store.dictionaries import DictionaryBook
 from consentum.adapters.store.engine import FolderLock, read_private, write_private
 from consentum.adapters.store.enrolments import EnrolmentBook
 from consentum.adapters.store.gateway import GatewayDatabase
@@ -181,6 +182,7 @@ def build(folder: Path, relay: bool = True, worker: bool = False) -> GatewayProc
         ledger=ledger,
         store=GatewayDatabase(file),
         enrolments=EnrolmentBook(file),
+        dictionaries=DictionaryBook(file),
         jobs=JobBook(file),
         retractions=RetractionBook(file),
         studies=StudyShelf(file),

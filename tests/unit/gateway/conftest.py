@@ -18,6 +18,7 @@ from consentum.flow.gateway.gateway import Gateway, Sponsorship
 from consentum.flow.login import LoginDesk
 from consentum.services.gateway.app import create_app
 from tests.fakes.content import MemoryContentStore
+from tests.fakes.dictionaries import MemoryDictionaries
 from tests.fakes.enrolments import MemoryEnrolments
 from tests.fakes.gateway_store import MemoryGatewayStore
 from tests.fakes.jobs import MemoryJobs
@@ -51,6 +52,7 @@ def gateway(world: World, sender: MiningSender, monkeypatch: pytest.MonkeyPatch)
         ledger=world.ledger,
         store=store,
         enrolments=MemoryEnrolments(),
+        dictionaries=MemoryDictionaries(),
         retractions=MemoryRetractions(store),
         jobs=MemoryJobs(),
         studies=MemoryStudies(),
@@ -70,7 +72,7 @@ def sponsorship_of(world: World) -> Sponsorship:
     return Sponsorship(frozenset({world.hospital.address.lower()}), people)
 
 
-def process_of(gateway: Gateway) -> Any:
+def process_of(gateway: Gateway, *custodians: str) -> Any:
     """What create_app needs of a GatewayProcess."""
     where = "0x" + "11" * 20
     deployment = Deployment(DOMAIN.chain_id, where, DOMAIN.contract, where, POLICY, where, where, "hash")
@@ -79,7 +81,7 @@ def process_of(gateway: Gateway) -> Any:
         content=MemoryContentStore(),
         desk=LoginDesk(gateway.ledger, DOMAIN, ORIGIN, lambda: float(NOW)),
         deployment=deployment,
-        settings=SimpleNamespace(max_body_bytes=MAX_BODY, key_servers=("http://1", "http://2")),
+        settings=SimpleNamespace(max_body_bytes=MAX_BODY, key_servers=("http://1", "http://2"), custodians=custodians),
         why_not_ready=dict,
         start=lambda: None,
         stop=lambda: None,
@@ -90,8 +92,6 @@ def process_of(gateway: Gateway) -> Any:
 @pytest.fixture
 def client(gateway: Gateway, world: World) -> Iterator[TestClient]:
     """The application, asked as from outside: what goes wrong inside is an answer here too."""
-    process = process_of(gateway)
-    process.settings.custodians = (world.hospital.address,)
-    app = create_app(process)
+    app = create_app(process_of(gateway, world.hospital.address))
     with TestClient(app, base_url=ORIGIN, raise_server_exceptions=False) as made:
         yield made

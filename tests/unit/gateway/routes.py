@@ -49,6 +49,8 @@ ACCESS = {
     ("post", "/v1/deposits"): CUSTODIAN,
     ("post", "/v1/cohorts"): PARTY,
     ("post", "/v1/releases"): RUNNER,
+    ("put", "/v1/dictionaries/{custodian}/{category}"): CUSTODIAN,
+    ("get", "/v1/dictionaries"): ANYBODY,
     ("post", "/v1/jobs"): SIGNATURE,
     ("get", "/v1/jobs"): SIGNED_IN,
     ("get", "/v1/jobs/{identity}"): REQUESTER,
@@ -128,6 +130,25 @@ def good_job(gateway: Gateway, world: World) -> dict[str, Any]:
     return {"job": typed.to_json(job), "jobSignature": signature, "categories": LAB}
 
 
+DICTIONARY = {
+    "title": "Fine-needle aspirates",
+    "version": 1,
+    "contentType": "application/json",
+    "columns": [
+        {
+            "name": "mean radius",
+            "type": "number",
+            "unit": "px",
+            "minimum": 6,
+            "maximum": 30,
+            "mean": 14,
+            "deviation": 3,
+        },
+        {"name": "diagnosis", "type": "category", "values": ["benign", "malignant"]},
+    ],
+}
+
+
 @dataclass(frozen=True, slots=True)
 class OfJob:
     """A body for a route of one job."""
@@ -173,6 +194,7 @@ REQUESTS: dict[tuple[str, str], Callable[[Gateway, World], Any]] = {
     ("post", "/v1/deposits"): lambda gateway, world: world.batch().to_json(),
     ("post", "/v1/cohorts"): good_job,
     ("post", "/v1/releases"): good_page,
+    ("put", "/v1/dictionaries/{custodian}/{category}"): lambda gateway, world: DICTIONARY,
     ("get", "/v1/jobs"): lambda gateway, world: None,
     ("get", "/v1/jobs/{identity}"): good_word,
     ("post", "/v1/jobs/{identity}/cancel"): good_word,
@@ -192,6 +214,10 @@ def call(client: TestClient, route: tuple[str, str], body: Any, headers: dict[st
         path, body = path.replace("{identity}", body.identity), body.body
     if path == "/v1/content":
         return client.post(path, content=one_record()[1], headers=headers)
+    if method == "put":
+        return client.put(
+            path.format(custodian=world.hospital.address, category="pathology"), json=body, headers=headers
+        )
     if method == "get":
         params = {"subject": world.alice.address, "custodian": world.hospital.address}
         return client.get(path, params=params, headers=headers)

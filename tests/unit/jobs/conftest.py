@@ -24,6 +24,7 @@ from consentum.flow.gateway.forward import deposit
 from consentum.flow.gateway.gateway import Gateway, Sponsorship
 from consentum.flow.submission import Submission, result_salt
 from consentum.wiring.runner import Clocks
+from tests.fakes.dictionaries import MemoryDictionaries
 from tests.fakes.enrolments import MemoryEnrolments
 from tests.fakes.gateway_store import MemoryGatewayStore
 from tests.fakes.jobs import MemoryJobs
@@ -66,6 +67,7 @@ class Runner:
             enrolments=MemoryEnrolments(),
             retractions=MemoryRetractions(store),
             jobs=MemoryJobs(),
+            dictionaries=MemoryDictionaries(),
             studies=MemoryStudies(),
             shared=MemoryShared(),
             registries=MemoryRegistries(),

@@ -67,6 +67,9 @@ class HttpClient:
     def post(self, path: str, body: Any) -> Any:
         return _object(self._send("POST", path, json=body))
 
+    def put(self, path: str, body: Any) -> Any:
+        return _object(self._send("PUT", path, json=body))
+
     def post_bytes(self, path: str, body: bytes) -> Any:
         return _object(self._send("POST", path, content=body))
 

@@ -22,7 +22,7 @@ from consentum.flow.gateway.studies import MAX_FORM_CHARACTERS
 from consentum.ports.chain import Roles
 from consentum.services import schemas
 from consentum.services.frame import framed
-from consentum.services.gateway import enrolments, jobs, registries, retractions
+from consentum.services.gateway import dictionaries, enrolments, jobs, registries, retractions
 from consentum.services.gateway.idempotent import IdempotencyKey, once
 from consentum.services.gateway.limits import ANONYMOUS_PER_MINUTE, Meter, add_meter, count_form
 from consentum.services.http import Body, SignedIn, add_login
@@ -45,6 +45,7 @@ def create_app(process: GatewayProcess) -> FastAPI:
     _job_routes(app, process)
     enrolments.add_routes(app, process)
     retractions.add_routes(app, process)
+    dictionaries.add_routes(app, process)
     jobs.add_routes(app, process)
     registries.add_routes(app, process)
     add_meter(app, Meter(ANONYMOUS_PER_MINUTE))
