@@ -12,10 +12,12 @@ from starlette.testclient import TestClient
 from consentum.adapters.ipfs import car, unixfs
 from consentum.crypto import typed
 from consentum.crypto.signing import WalletKey
-from consentum.domain.messages import Login
+from consentum.domain.messages import Login, Retract
 from consentum.domain.parsing import as_bytes, hexed
 from consentum.flow.client import collect
 from consentum.flow.client.deposit import Batch
+from consentum.flow.client.retract import retract
+from consentum.flow.gateway import forward
 from consentum.flow.gateway.gateway import Gateway
 from tests.unit.client.world import DEADLINE, DOMAIN, LAB, NOW, World
 from tests.unit.gateway.conftest import ORIGIN
@@ -27,6 +29,7 @@ SUBJECT, CUSTODIAN, PARTY, RUNNER = "the subject", "the custodian", "requester a
 ACCESS = {
     ("get", "/live"): ANYBODY,
     ("get", "/ready"): ANYBODY,
+    ("get", "/metrics"): ANYBODY,
     ("post", "/v1/logins/challenge"): ANYBODY,
     ("post", "/v1/logins"): SIGNATURE,
     ("get", "/v1/deployment"): ANYBODY,
@@ -38,6 +41,7 @@ ACCESS = {
     ("post", "/v1/content"): SIGNED_IN,
     ("post", "/v1/content/car"): ANYBODY,
     ("post", "/v1/deposits"): CUSTODIAN,
+    ("post", "/v1/retractions"): CUSTODIAN,
     ("post", "/v1/cohorts"): PARTY,
     ("post", "/v1/releases"): RUNNER,
 }
@@ -66,6 +70,13 @@ def problem(response: Any, status: int, code: str) -> dict[str, Any]:
 # What a good request is, so that only the caller decides
 
 
+def good_retraction(gateway: Gateway, world: World) -> dict[str, Any]:
+    batch = world.batch()
+    forward.deposit(gateway, batch.to_json(), world.hospital.address.lower())
+    message = Retract(world.hospital.address.lower(), batch.records[0].id, bytes(32), NOW)
+    return retract(DOMAIN, world.hospital, message).to_json()
+
+
 def good_page(gateway: Gateway, world: World) -> dict[str, Any]:
     return page_of(world, world.deposited())
 
@@ -87,6 +98,7 @@ REQUESTS: dict[tuple[str, str], Callable[[Gateway, World], Any]] = {
     ("post", "/v1/forms"): lambda gateway, world: {"text": "I agree."},
     ("post", "/v1/content"): lambda gateway, world: None,
     ("post", "/v1/deposits"): lambda gateway, world: world.batch().to_json(),
+    ("post", "/v1/retractions"): good_retraction,
     ("post", "/v1/cohorts"): good_job,
     ("post", "/v1/releases"): good_page,
 }

@@ -104,6 +104,7 @@ def test_every_route_is_known(client: TestClient) -> None:
     assert {(method, path) for path, methods in described.items() for method in methods} == {
         ("get", "/live"),
         ("get", "/ready"),
+        ("get", "/metrics"),
         ("post", "/v1/logins/challenge"),
         ("post", "/v1/logins"),
         ("get", "/v1/runner"),
