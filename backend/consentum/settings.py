@@ -209,7 +209,7 @@ def _load(kind: type[T], folder: Path) -> T:
     if unknown:
         raise SettingsError("unknown setting", field=min(unknown))
     try:
-        return kind(**data)
+        return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
     except TypeError as error:
         raise SettingsError(f"{path}: {error}") from None
 

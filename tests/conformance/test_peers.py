@@ -279,6 +279,6 @@ def test_an_answer_that_is_too_long_is_no_answer(world: World) -> None:
     with TestClient(app, base_url=ORIGIN) as transport:
         client = over_http(transport)
         assert client.get("/v1/notices") == {"notices": []}
-        client._max = 14
+        client._max = 13
         with pytest.raises(UnavailableError):
             client.get("/v1/notices")

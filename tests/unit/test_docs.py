@@ -32,7 +32,7 @@ from consentum.settings import GatewaySettings, KeyServerSettings, RunnerSetting
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = (ROOT / "docs/protocol.md").read_text("utf-8")
 OPERATING = (ROOT / "docs/operating.md").read_text("utf-8")
-COMMAND = (ROOT / "docs/cli.md").read_text("utf-8")
+COMMAND = "".join((ROOT / f"docs/{page}.md").read_text("utf-8") for page in ("cli", "researchers"))
 README = (ROOT / "README.md").read_text("utf-8")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 APPS = {"Key server": keyserver_app, "Gateway": gateway_app, "Runner": runner_app}
@@ -202,7 +202,8 @@ def test_every_command_named_anywhere_exists() -> None:
     exist = {line for line, _ in _commands()}
     for page in PAGES:
         named = re.findall(
-            r"consentum (?:contracts|keyserver|gateway|runner|board|study) [a-z-]+", page.read_text("utf-8")
+            r"consentum (?:contracts|keyserver|gateway|runner|board|study|patient|custodian|researcher|job) [a-z-]+",
+            page.read_text("utf-8"),
         )
         assert set(named) - exist == set(), page.name
 

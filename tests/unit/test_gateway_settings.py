@@ -41,9 +41,7 @@ def test_a_setting_that_cannot_work_is_named_and_nothing_written(tmp_path: Path,
 
 
 def test_what_can_work_is_read_again_as_it_was_written(tmp_path: Path) -> None:
-    made = settings(
-        key_servers=[], custodians=[ADDRESS], sponsored=[ADDRESS], boards=[BOARD], reserve_wei=10**17, workers=4
-    )
+    made = settings(custodians=(ADDRESS,), sponsored=(ADDRESS,), boards=(BOARD,), reserve_wei=10**17, workers=4)
     gateway.initialise(tmp_path, made)
     assert GatewaySettings.load(tmp_path) == made
 

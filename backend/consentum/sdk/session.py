@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A session with the gateway that outlives the session: signs in again when it ended, waits while nobody answers.
+"""Asks the gateway with patience: waits while nobody answers, or while it says that it cannot now.
 
 Everything sent through it may be sent twice: reads, questions, and messages that are known by their hash.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from consentum.adapters.peers.http import HttpClient
-from consentum.errors import SignatureRefused, UnavailableError
+from consentum.errors import UnavailableError
 from consentum.wiring.client import Connection
 
 FIRST_PAUSE_SECONDS = 0.25
@@ -38,21 +38,12 @@ class Session:
 
     def _call(self, ask: Callable[[HttpClient], T]) -> T:
         """UnavailableError only after `patience`; every other refusal at once."""
-        end, pause, signed_in = self.clock() + self.patience, FIRST_PAUSE_SECONDS, False
+        end, pause = self.clock() + self.patience, FIRST_PAUSE_SECONDS
         while True:
             try:
                 return ask(self._connection.gateway)
-            except SignatureRefused:
-                if signed_in:
-                    raise
-                signed_in = True
-                self._sign_in_again()
             except UnavailableError:
                 if self.clock() + pause > end:
                     raise
                 self.pause(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-
-    def _sign_in_again(self) -> None:
-        """A session ends by time and with the gateway's process; which of both a refusal was does not matter."""
-        self._connection.__dict__.pop("gateway", None)

@@ -14,6 +14,7 @@ from consentum.adapters.chain.ledger import ChainLedger
 from consentum.adapters.chain.registries import ChainRegistries
 from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.peers.http import HttpClient, HttpKeyServer
+from consentum.adapters.peers.session import Session
 from consentum.adapters.store.engine import read_private, write_private
 from consentum.crypto.sealing import SealingKey
 from consentum.crypto.signing import WalletKey
@@ -54,10 +55,8 @@ class Connection:
 
     @cached_property
     def gateway(self) -> HttpClient:
-        """A session with the gateway, signed in as this home's key."""
-        client = HttpClient(self.settings.gateway, timeout=60)
-        client.sign_in(self.key, self.deployment.user_domain)
-        return client
+        """A session with the gateway, as this home's key; renewed when it ends."""
+        return Session(self.settings.gateway, (self.key, self.deployment.user_domain))
 
     @cached_property
     def registries(self) -> ChainRegistries:

@@ -14,12 +14,13 @@ from consentum.adapters.ipfs import car, unixfs
 from consentum.crypto import typed
 from consentum.crypto.sealing import SealingKey
 from consentum.crypto.signing import WalletKey
-from consentum.domain.messages import Enrol, Login
+from consentum.domain.messages import Enrol, Login, Retract
 from consentum.domain.package import JobPackage
 from consentum.domain.parsing import as_bytes, hexed
 from consentum.flow.client import collect
 from consentum.flow.client.deposit import Batch
-from consentum.flow.gateway import jobs
+from consentum.flow.client.retract import retract
+from consentum.flow.gateway import forward, jobs
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.submission import Submission, result_salt
 from consentum.ports.enrolments import SignedEnrol
@@ -47,6 +48,7 @@ ACCESS = {
     ("post", "/v1/content"): CUSTODIAN,
     ("post", "/v1/content/car"): ANYBODY,
     ("post", "/v1/deposits"): CUSTODIAN,
+    ("post", "/v1/retractions"): CUSTODIAN,
     ("post", "/v1/cohorts"): PARTY,
     ("post", "/v1/releases"): RUNNER,
     ("put", "/v1/dictionaries/{custodian}/{category}"): CUSTODIAN,
@@ -79,7 +81,9 @@ ACCESS = {
     ("post", "/v1/enrolments/{enrolment}/recognise"): CUSTODIAN,
     ("get", "/v1/records"): SUBJECT,
 }
-WITH_SESSION = [route for route, who in ACCESS.items() if who not in (ANYBODY, SIGNATURE)]
+# Boards, studies and identities have a module of their own: what is theirs must exist first.
+ELSEWHERE = (ANYBODY, SIGNATURE, KNOWS, PAID, MEMBER)
+WITH_SESSION = [route for route, who in ACCESS.items() if who not in ELSEWHERE]
 # Nothing is in theirs that could be wrong.
 WITHOUT_BODY = (
     *("/v1/logins/challenge", "/v1/content", "/v1/runner/claims", "/v1/jobs/{identity}/cancel"),
@@ -112,6 +116,13 @@ def problem(response: Any, status: int, code: str) -> dict[str, Any]:
 
 
 # What a good request is, so that only the caller decides
+
+
+def good_retraction(gateway: Gateway, world: World) -> dict[str, Any]:
+    batch = world.batch()
+    forward.deposit(gateway, batch.to_json(), world.hospital.address.lower())
+    message = Retract(world.hospital.address.lower(), batch.records[0].id, bytes(32), NOW)
+    return retract(DOMAIN, world.hospital, message).to_json()
 
 
 def good_page(gateway: Gateway, world: World) -> dict[str, Any]:
@@ -192,6 +203,7 @@ REQUESTS: dict[tuple[str, str], Callable[[Gateway, World], Any]] = {
     ("post", "/v1/forms"): lambda gateway, world: {"text": "I agree."},
     ("post", "/v1/content"): lambda gateway, world: None,
     ("post", "/v1/deposits"): lambda gateway, world: world.batch().to_json(),
+    ("post", "/v1/retractions"): good_retraction,
     ("post", "/v1/cohorts"): good_job,
     ("post", "/v1/releases"): good_page,
     ("put", "/v1/dictionaries/{custodian}/{category}"): lambda gateway, world: DICTIONARY,

@@ -61,13 +61,11 @@ class InProcess(Connection):
     """A connection to a stand-in."""
 
     stand_in: StandIn
-    sign_ins: int = 0
 
     @cached_property
     def gateway(self) -> HttpClient:
         client = in_process(self.stand_in)
         client.sign_in(self.key, self.deployment.user_domain)
-        self.sign_ins += 1
         return client
 
 

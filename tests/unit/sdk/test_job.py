@@ -193,14 +193,6 @@ def test_waiting_ends_in_time_and_the_job_runs_on(lab: Lab, client: Client, trai
         list(job.events(timeout=60))
 
 
-def test_a_session_that_ended_is_opened_again(lab: Lab, client: Client, train: Path) -> None:
-    job = submitted(client, train)
-    connection: Any = client.connection
-    lab.ledger.mine(lab.ledger.now + 1_000)
-    assert job.state == "queued"
-    assert connection.sign_ins == 2
-
-
 def test_a_gateway_that_acknowledges_another_job_is_not_believed(
     lab: Lab, client: Client, train: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

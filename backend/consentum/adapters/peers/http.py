@@ -53,7 +53,6 @@ class HttpClient:
         self.base, self._max = base.rstrip("/"), max_answer
         self._client = httpx.Client(base_url=self.base, timeout=timeout, trust_env=False)
         self._headers: dict[str, str] = {}
-        self._who: tuple[Signer, Domain] | None = None
 
     def close(self) -> None:
         self._client.close()
@@ -77,8 +76,7 @@ class HttpClient:
         return self._send("POST", path, json=body).content
 
     def sign_in(self, signer: Signer, domain: Domain) -> None:
-        """Signs a Login for this origin; later requests carry the session, and a session that ends is renewed."""
-        self._who = None
+        """Signs a Login for this origin; later requests carry the session. One that is renewed is peers.session's."""
         offer = self.post("/v1/logins/challenge", {})
         login = Login(
             signer.address.lower(), self.base, as_bytes(offer["challenge"], "challenge", 32), offer["expires"]
@@ -86,7 +84,6 @@ class HttpClient:
         signature = signer.sign(typed.digest(domain, login))
         session = self.post("/v1/logins", {"login": typed.to_json(login), "signature": hexed(signature)})
         self._headers = {"Authorization": f"Bearer {session.get('token', '')}"}
-        self._who = (signer, domain)
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
@@ -98,15 +95,7 @@ class HttpClient:
             raise UnavailableError(f"{self.base} does not answer ({type(error).__name__})") from None
         if response.is_success:
             return response
-        error_ = _error(response)
-        if self._who and isinstance(error_, errors.SignatureRefused) and error_.field == "authorization":
-            self.sign_in(*self._who)
-            self._who, who = None, self._who  # once: a service that forgets every session must not keep us here
-            try:
-                return self._send(method, path, **options)
-            finally:
-                self._who = who
-        raise error_
+        raise _error(response)
 
     def _read(self, streamed: httpx.Response) -> httpx.Response:
         body = bytearray()
