@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 
 from consentum.crypto import typed
 from consentum.crypto.signing import Signer, SoftPasskey, WalletKey
 from consentum.crypto.typed import Domain
-from consentum.domain.messages import AddDelegate, Freeze, Message, Revoke, RevokeAll
+from consentum.domain.messages import AddDelegate, Freeze, Message, ProposeOwner, Revoke, RevokeAll, RevokeDelegate
 from scripts.benchmarks import peers
 from scripts.benchmarks.chain import Chain, anvil
 from scripts.benchmarks.measure import Run, Suite
@@ -73,25 +72,6 @@ def _batches(chain: Chain) -> dict[str, float]:
         "grant_batch_item": chain.ours("ConsentRegistry", "grantBatch", grants) / BATCH,
         "revoke_batch_item": chain.ours("ConsentRegistry", "revokeBatch", revocations) / BATCH,
     }
-
-
-@dataclass(frozen=True, slots=True)
-class RevokeDelegate(Message):
-    """As in contracts/types.json."""
-
-    identity: str
-    delegateType: bytes  # noqa: N815 - the field names of the signed struct
-    delegate: str
-    nonce: int
-
-
-@dataclass(frozen=True, slots=True)
-class ProposeOwner(Message):
-    """As in contracts/types.json."""
-
-    identity: str
-    newOwner: str  # noqa: N815 - as above
-    nonce: int
 
 
 def _identity(chain: Chain) -> dict[str, float]:

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from consentum.adapters.peers.content import GatewayContent
 from consentum.crypto import envelope
@@ -18,6 +16,7 @@ from consentum.flow.client import submission
 from consentum.flow.client.collect import Collected, collect
 from consentum.flow.client.submission import Plan
 from consentum.flow.wire import MAX_PAGE
+from consentum.jobs.source import JobRecord
 from consentum.sdk.session import Session
 from consentum.wiring.client import Connection
 from consentum.wiring.runner import collector_for
@@ -25,20 +24,6 @@ from consentum.wiring.runner import collector_for
 RELEASE_SECONDS = 300
 CACHE_FILE = "records.db"
 MAX_RECORDS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One decrypted record. pseudonym: the same for the same patient within the study."""
-
-    pseudonym: str
-    name: str
-    content_type: str
-    content: bytes = field(repr=False)
-
-    def json(self) -> Any:
-        """The content as JSON."""
-        return json.loads(self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +45,7 @@ class Row:
 
 def download(
     connection: Connection, session: Session, plan: Plan, categories: Category, committees: Sequence[str] | None
-) -> Iterator[Record]:
+) -> Iterator[JobRecord]:
     """Asks page by page, so that memory holds one page, whatever the cohort. RefusedError(TOO_FEW_SHARES) if the
     servers do not answer; CorruptError for a committee that is none of `committees`."""
     job, signature = submission.question(connection.deployment.user_domain, connection.key, plan)
@@ -81,7 +66,7 @@ def _rows(session: Session, job: Job, signature: bytes, categories: Category) ->
     return [Row.parse(one) for one in listed]
 
 
-def _pages(connection: Connection, job: Job, signature: bytes, rows: Sequence[Row]) -> Iterator[Record]:
+def _pages(connection: Connection, job: Job, signature: bytes, rows: Sequence[Row]) -> Iterator[JobRecord]:
     pseudonyms = {row.record: row.pseudonym for row in rows}
     content = GatewayContent(connection.gateway, connection.home / CACHE_FILE)
     for committee in dict.fromkeys(row.committee for row in rows):
@@ -94,8 +79,8 @@ def _pages(connection: Connection, job: Job, signature: bytes, rows: Sequence[Ro
             yield from _opened(content, page, pseudonyms)
 
 
-def _opened(content: GatewayContent, page: Collected, pseudonyms: Mapping[bytes, str]) -> Iterator[Record]:
+def _opened(content: GatewayContent, page: Collected, pseudonyms: Mapping[bytes, str]) -> Iterator[JobRecord]:
     sealed = content.get_all([key.cid for key in page.keys])
     for key in page.keys:
         header, plain = envelope.open_(key.key, sealed[key.cid])
-        yield Record(pseudonyms[key.record], header.name, header.content_type, plain)
+        yield JobRecord(pseudonyms[key.record], header.name, header.content_type, plain)

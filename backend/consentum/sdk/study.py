@@ -18,9 +18,10 @@ from consentum.domain.terms import Access, Category, Purpose, words_of
 from consentum.errors import CorruptError, MalformedError, NotFoundError, Reason
 from consentum.flow.client import submission
 from consentum.flow.client.submission import Plan
+from consentum.jobs.source import JobRecord
 from consentum.sdk import failures, names, runners
 from consentum.sdk.cohort import Cohort
-from consentum.sdk.download import Record, download
+from consentum.sdk.download import download
 from consentum.sdk.folder import read_package
 from consentum.sdk.job import Job
 from consentum.sdk.sample import Sample
@@ -122,7 +123,7 @@ class Study:
             raise CorruptError("the gateway acknowledged another job", field="id")
         return Job(connection, self.session, made.id)
 
-    def records(self, categories: Names, committees: Sequence[str] | None = None) -> Iterator[Record]:
+    def records(self, categories: Names, committees: Sequence[str] | None = None) -> Iterator[JobRecord]:
         """The records themselves, one by one, where study and consents say download: you are your own runner, and the
         key servers seal to you. RefusedError(ACCESS_NOT_OF_STUDY) otherwise. committees: ids you believe; without, the
         gateway's word is taken for who holds the keys."""

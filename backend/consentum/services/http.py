@@ -122,43 +122,48 @@ def _no_constant(_: str) -> None:
     raise ValueError
 
 
+async def _expected(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ConsentumError)
+    return problem(status_of(error), error.code, str(error), error.field)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    place = [str(part) for part in error.errors()[0]["loc"][1:]] or ["request"]
+    return problem(400, "MALFORMED", "a parameter is not valid", place[-1][:64])
+
+
+async def _routed(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "HTTP")
+    return problem(error.status_code, code, "no such resource")
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    ticket = str(request.scope.get("consentum.request") or uuid.uuid4().hex)
+    # The type and the place, never the message: it may hold what the caller sent.
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+    log.error("unexpected %s at %s, ticket %s, %s", type(error).__name__, where, ticket, request.method)
+    answer = problem(500, "UNEXPECTED", f"something is wrong on our side, ticket {ticket}")
+    answer.headers["X-Request-Id"] = ticket
+    return answer
+
+
+_HANDLERS: list[tuple[Any, Callable[[Request, Exception], Awaitable[JSONResponse]]]] = [
+    (ConsentumError, _expected),
+    (RequestValidationError, _invalid),
+    (HTTPException, _routed),
+    (Exception, _unexpected),
+]
+
+
 def new_app(title: str, limit: int) -> FastAPI:
     """An application that answers every failure with a problem document and logs none of its content."""
     app = FastAPI(title=title, version="1", docs_url=None, redoc_url=None)
-
-    async def expected(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, ConsentumError)
-        return problem(status_of(error), error.code, str(error), error.field)
-
-    async def invalid(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)
-        place = [str(part) for part in error.errors()[0]["loc"][1:]] or ["request"]
-        return problem(400, "MALFORMED", "a parameter is not valid", place[-1][:64])
-
-    async def routed(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)
-        code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(error.status_code, "HTTP")
-        return problem(error.status_code, code, "no such resource")
-
-    async def unexpected(request: Request, error: Exception) -> JSONResponse:
-        ticket = str(request.scope.get("consentum.request") or uuid.uuid4().hex)
-        # The type and the place, never the message: it may hold what the caller sent.
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
-        log.error("unexpected %s at %s, ticket %s, %s", type(error).__name__, where, ticket, request.method)
-        answer = problem(500, "UNEXPECTED", f"something is wrong on our side, ticket {ticket}")
-        answer.headers["X-Request-Id"] = ticket
-        return answer
-
-    handlers: list[tuple[Any, Callable[[Request, Exception], Awaitable[JSONResponse]]]] = [
-        (ConsentumError, expected),
-        (RequestValidationError, invalid),
-        (HTTPException, routed),
-        (Exception, unexpected),
-    ]
-    for kind, handler in handlers:
+    for kind, handler in _HANDLERS:
         app.add_exception_handler(kind, handler)
     app.add_middleware(BodyLimit, limit=limit)
     add_metrics(app)  # outermost: what is refused before it is routed counts too

@@ -24,7 +24,7 @@ from consentum.services import schemas
 from consentum.services.frame import framed
 from consentum.services.gateway import dictionaries, enrolments, jobs, registries, retractions
 from consentum.services.gateway.idempotent import IdempotencyKey, once
-from consentum.services.gateway.limits import ANONYMOUS_PER_MINUTE, Meter, add_meter, count_form
+from consentum.services.gateway.limits import ANONYMOUS_PER_MINUTE, Meter, Metered, count_form
 from consentum.services.http import Body, SignedIn, add_login
 from consentum.services.observe import age_of
 from consentum.wiring.gateway import GatewayProcess
@@ -48,7 +48,7 @@ def create_app(process: GatewayProcess) -> FastAPI:
     dictionaries.add_routes(app, process)
     jobs.add_routes(app, process)
     registries.add_routes(app, process)
-    add_meter(app, Meter(ANONYMOUS_PER_MINUTE))
+    app.add_middleware(Metered, meter=Meter(ANONYMOUS_PER_MINUTE))
     return app
 
 

@@ -6,9 +6,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
-
-from fastapi import FastAPI, Request, Response
+from collections.abc import Callable, MutableMapping
+from typing import Any
 
 from consentum.errors import Reason, RefusedError
 from consentum.ports.shared import Shared
@@ -48,13 +47,22 @@ class Meter:
         return count <= self._limit
 
 
-def add_meter(app: FastAPI, meter: Meter) -> None:
-    """Anonymous requests above the limit are answered with LIMIT (429), before their body is read."""
+class Metered:
+    """ASGI: anonymous requests above the limit are answered with LIMIT (429), before their body is read."""
 
-    @app.middleware("http")
-    async def metered(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        anonymous = "authorization" not in request.headers and request.url.path not in _FREE
-        if anonymous and not meter.take(request.client.host if request.client else ""):
+    def __init__(self, app: Any, meter: Meter) -> None:
+        self._app, self._meter = app, meter
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and self._anonymous(scope) and not self._meter.take(_client_of(scope)):
             error = RefusedError(Reason.LIMIT, f"at most {ANONYMOUS_PER_MINUTE} requests a minute without signing in")
-            return problem(status_of(error), error.code, str(error))
-        return await call_next(request)
+            await problem(status_of(error), error.code, str(error))(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _anonymous(self, scope: MutableMapping[str, Any]) -> bool:
+        return scope["path"] not in _FREE and all(name != b"authorization" for name, _ in scope["headers"])
+
+
+def _client_of(scope: MutableMapping[str, Any]) -> str:
+    return scope["client"][0] if scope.get("client") else ""

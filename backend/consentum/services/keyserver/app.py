@@ -28,6 +28,7 @@ def create_app(process: KeyServerProcess) -> FastAPI:
     add_login(app, process.desk)
     _numbers(app, process)
     _working_routes(app, process)
+    _notice_routes(app, process)
     _journal_routes(app, process)
     return app
 
@@ -72,6 +73,15 @@ def _working_routes(app: FastAPI, process: KeyServerProcess) -> None:
         metrics.decided(answer.receipt["counts"])
         return answer.to_json()
 
+    @app.post("/v1/retractions", openapi_extra=schemas.body(schemas.RETRACTION))
+    def retract_(body: Body) -> dict[str, Any]:
+        """A custodian's record taken back, by the custodian or its `deposit` delegate."""
+        return retract.retract(server, Retraction.parse(body))
+
+
+def _notice_routes(app: FastAPI, process: KeyServerProcess) -> None:
+    server = process.server
+
     @app.post("/v1/notices", openapi_extra=schemas.body(schemas.NOTICE))
     def notice_(body: Body) -> dict[str, Any]:
         """A signed Revoke, RevokeAll or Freeze, from anybody."""
@@ -82,11 +92,6 @@ def _working_routes(app: FastAPI, process: KeyServerProcess) -> None:
         """What this server holds, at most 1,000 in the order of their coming, from the first above number `after`. To
         anybody: every one of these messages is, or is about to be, public on chain."""
         return spread.page(server, after)
-
-    @app.post("/v1/retractions", openapi_extra=schemas.body(schemas.RETRACTION))
-    def retract_(body: Body) -> dict[str, Any]:
-        """A custodian's record taken back, by the custodian or its `deposit` delegate."""
-        return retract.retract(server, Retraction.parse(body))
 
 
 def _journal_routes(app: FastAPI, process: KeyServerProcess) -> None:
