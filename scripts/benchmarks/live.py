@@ -84,7 +84,7 @@ class Live:
         self.people = Cast([patient(number, number % 3) for number in range(total)])
         self.system = System()
         self.system.start_chain(lambda _: None)
-        self.system.start_services()
+        self.system.start_services([key.address for key in self.people.custodians])
         self.committee = found_committee(self.system)
         _, self.studies = found_studies(self.system, self.people)
         self._wait_ready()

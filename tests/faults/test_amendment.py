@@ -28,8 +28,11 @@ from consentum.flow.gateway.gateway import Gateway, Sponsorship
 from consentum.ports.chain import Item
 from tests.conformance import conftest as chains
 from tests.conformance.conftest import Node
+from tests.fakes.dictionaries import MemoryDictionaries
 from tests.fakes.enrolments import MemoryEnrolments
 from tests.fakes.gateway_store import MemoryGatewayStore
+from tests.fakes.jobs import MemoryJobs
+from tests.fakes.retractions import MemoryRetractions
 from tests.fakes.shared import MemoryShared
 from tests.fakes.studies import MemoryStudies
 
@@ -136,11 +139,15 @@ class Life:
 def life(node: Node, tmp_path: Path) -> Life:
     rpc, key = Rpc(node.url), WalletKey()
     rpc.call("anvil_setBalance", key.address, hex(10**18))
+    store = MemoryGatewayStore()
     gateway = Gateway(
         domain=node.at.user_domain,
         ledger=ChainLedger(rpc, node.at, PROFILES["anvil"]),
-        store=MemoryGatewayStore(),
+        store=store,
         enrolments=MemoryEnrolments(),
+        retractions=MemoryRetractions(store),
+        dictionaries=MemoryDictionaries(),
+        jobs=MemoryJobs(),
         studies=MemoryStudies(),
         shared=MemoryShared(),
         registries=ChainRegistries(rpc, node.at),

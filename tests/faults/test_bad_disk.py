@@ -56,7 +56,7 @@ def test_a_database_that_is_none_is_refused_at_start(stack: Stack) -> None:
     command = [sys.executable, "-m", "consentum.cli.main", "keyserver", "serve", "--folder", str(server.folder)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 1
+        assert done.returncode == 3
         assert "STORE_UNAVAILABLE" in done.stderr
     finally:
         path.write_bytes(good)

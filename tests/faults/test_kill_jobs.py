@@ -61,7 +61,7 @@ def start(stack: Stack, name: str) -> None:
     if name == "gateway":
         stack.system.start_gateway()
     else:
-        stack.system._serve("runner", "runner", stack.system.folder / "runner")
+        stack.system.serve("runner", "runner", stack.system.folder / "runner")
     stack.system.wait_ready()
 
 
@@ -111,7 +111,7 @@ def test_both_at_once_and_the_runner_first_to_be_back(stack: Stack, client: Sess
     wait_for(client, identity, "running over")
     kill(stack, "gateway")
     kill(stack, "runner")
-    stack.system._serve("runner", "runner", stack.system.folder / "runner")
+    stack.system.serve("runner", "runner", stack.system.folder / "runner")
     start(stack, "gateway")
     assert_ended_once(stack, client, made, identity)
 

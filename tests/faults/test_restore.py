@@ -81,7 +81,7 @@ def test_status_of_a_stopped_server_fails_with_one_line(stack: Stack) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     stack.system.start_server(server)
     stack.system.wait_ready()
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert done.stderr.startswith("UNAVAILABLE: nothing answers")
 
 

@@ -28,12 +28,13 @@ HEALTH_SECONDS = 60
 def serve_gateway(folder: Path, relay: bool = True) -> None:
     """Serves a gateway until stopped, with as many workers as its settings say."""
     settings = GatewaySettings.load(folder)
-    require_free(settings.host, settings.port)
     if settings.workers == 1:
         process = build(folder, relay=relay)
+        require_free(settings.host, settings.port)
         serve(create_app(process), process.settings)
         return
     lock = FolderLock(folder)
+    require_free(settings.host, settings.port)
     build(folder, worker=True).close()  # what is wrong with the folder is said once, here
     hand_to_workers(folder, relay)
     try:
