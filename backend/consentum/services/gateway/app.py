@@ -48,7 +48,7 @@ def create_app(process: GatewayProcess) -> FastAPI:
     dictionaries.add_routes(app, process)
     jobs.add_routes(app, process)
     registries.add_routes(app, process)
-    add_meter(app, Meter(ANONYMOUS_PER_MINUTE))
+    add_meter(app, Meter(ANONYMOUS_PER_MINUTE), process.desk)
     return app
 
 

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI, Request, Response
 
-from consentum.errors import Reason, RefusedError
+from consentum.errors import ConsentumError, Reason, RefusedError
+from consentum.flow.login import LoginDesk, bearer
 from consentum.ports.shared import Shared
 from consentum.services.http import problem, status_of
 
@@ -48,13 +49,22 @@ class Meter:
         return count <= self._limit
 
 
-def add_meter(app: FastAPI, meter: Meter) -> None:
-    """Anonymous requests above the limit are answered with LIMIT (429), before their body is read."""
+def add_meter(app: FastAPI, meter: Meter, desk: LoginDesk) -> None:
+    """Anonymous requests above the limit are answered with LIMIT (429), before their body is read. A header that is no
+    session of this gateway is anonymous too."""
 
     @app.middleware("http")
     async def metered(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        anonymous = "authorization" not in request.headers and request.url.path not in _FREE
-        if anonymous and not meter.take(request.client.host if request.client else ""):
+        counted = request.url.path not in _FREE and not _signed_in(desk, request.headers.get("authorization"))
+        if counted and not meter.take(request.client.host if request.client else ""):
             error = RefusedError(Reason.LIMIT, f"at most {ANONYMOUS_PER_MINUTE} requests a minute without signing in")
             return problem(status_of(error), error.code, str(error))
         return await call_next(request)
+
+
+def _signed_in(desk: LoginDesk, header: str | None) -> bool:
+    try:
+        desk.who(bearer(header))
+    except ConsentumError:
+        return False
+    return True
