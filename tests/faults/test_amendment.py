@@ -68,7 +68,7 @@ class Life:
         signed = client.propose(self.chain.study_domain, self.lead, self.board, WIDE, [FORM])
         words = {"name": f"s-{secrets.token_hex(4)}", "title": "A study", "summary": "About something."}
         self.study = signed.hash
-        studies.propose(self.gateway, client.propose_body(signed, words, [FORM]))
+        studies.propose(self.gateway, client.propose_body(signed, words, [FORM]), self.lead.address.lower())
         self.settled()
 
     @property

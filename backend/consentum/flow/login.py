@@ -23,7 +23,6 @@ from consentum.ports.chain import Claim, Ledger, Roles
 
 CHALLENGE_SECONDS = 300
 SESSION_SECONDS = 900
-TIDY_ABOVE = 10_000
 
 
 class Once:
@@ -36,8 +35,8 @@ class Once:
         """True the first time."""
         now = self._clock()
         with self._lock:
-            if len(self._used) > TIDY_ABOVE:
-                self._used = {c: t for c, t in self._used.items() if t > now}
+            while self._used and next(iter(self._used.values())) <= now:
+                del self._used[next(iter(self._used))]  # the oldest: all are kept for as long
             first = challenge not in self._used
             self._used.setdefault(challenge, now + 2 * CHALLENGE_SECONDS)
         return first

@@ -16,7 +16,7 @@ from typing import Any
 
 from consentum.crypto import envelope
 from consentum.domain.cid import Cid
-from consentum.errors import ConsentChanged
+from consentum.errors import ConsentChanged, UnavailableError
 from consentum.flow.client.collect import Collected, Collector, Key, collect_again, sign_release
 from consentum.flow.client.receipts import total
 from consentum.flow.wire import Answer, ReleaseRequest
@@ -52,7 +52,7 @@ class LeasedRecords:
 
     def __init__(self, pages: Sequence[Page], content: Depository, clocks: Clocks, drops: bool) -> None:
         self.pages, self._content, self._clocks, self._drops = pages, content, clocks, drops
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()  # of keys alone: never held while a server is asked, or nobody could drop them
         self._page_of: dict[bytes, Page] = {}
         self._cids: dict[bytes, Cid] = {}
         self._order: list[bytes] = []
@@ -150,22 +150,31 @@ class LeasedRecords:
         return JobRecord(self._pseudonyms[identity], header.name, header.content_type, plain)
 
     def _key(self, identity: bytes) -> Key | None:
+        """The leased key; None if the record is released no longer. UnavailableError: the servers took so long that
+        what they decided is old already."""
         page = self._page_of[identity]
+        page.used = True
+        key = self._leased(page, identity)
+        if key is None:
+            self._renew(page)
+            key = self._leased(page, identity)
+        if key is None and identity in page.alive:
+            raise UnavailableError("the key servers took longer to decide than a key may be kept")
+        return key
+
+    def _leased(self, page: Page, identity: bytes) -> Key | None:
         with self._lock:
-            page.used = True
-            if not page.keys or self._age(page) >= KEY_SECONDS:
-                self._renew(page)
-            return page.keys.get(identity) if identity in page.alive else None
+            return page.keys.get(identity) if self._age(page) < KEY_SECONDS else None
 
     def _renew(self, page: Page) -> None:
         with self._lock:
             page.keys = {}
-            found = self._ask(page)
-            gone = page.alive - {key.record for key in found.keys}
-            page.alive -= gone
-            for n, identity in enumerate(self._order):
-                if identity in gone:
-                    self._ended[n] = False
+        found = self._ask(page)
+        gone = page.alive - {key.record for key in found.keys}
+        page.alive -= gone
+        for n, identity in enumerate(self._order):
+            if identity in gone:
+                self._ended[n] = False
 
     def _ask(self, page: Page) -> Collected:
         if self._clocks.wall() > page.request.release.deadline - MARGIN_SECONDS:

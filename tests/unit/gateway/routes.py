@@ -29,6 +29,7 @@ from tests.unit.gateway.conftest import ORIGIN
 
 ANYBODY, SIGNED_IN, SIGNATURE = "anybody", "whoever signed in", "whoever holds the signature"
 KNOWS, PAID, MEMBER = "whoever knows the id", "for those the gateway pays for", "a member of the board"
+LEAD = "the study's lead"
 SUBJECT, CUSTODIAN, PARTY, RUNNER = "the subject", "the custodian", "requester and runner", "the job's runner"
 REQUESTER, BOARD = "the job's requester", "the study's board"
 
@@ -66,7 +67,7 @@ ACCESS = {
     ("post", "/v1/identities/recoveries"): SIGNATURE,
     ("post", "/v1/identities/finalizations"): PAID,
     ("get", "/v1/relayed/{identity}"): KNOWS,
-    ("post", "/v1/studies"): SIGNATURE,
+    ("post", "/v1/studies"): LEAD,
     ("get", "/v1/studies"): ANYBODY,
     ("get", "/v1/studies/{study}"): KNOWS,
     ("post", "/v1/studies/{study}/amendments"): SIGNATURE,
@@ -82,7 +83,7 @@ ACCESS = {
     ("get", "/v1/records"): SUBJECT,
 }
 # Boards, studies and identities have a module of their own: what is theirs must exist first.
-ELSEWHERE = (ANYBODY, SIGNATURE, KNOWS, PAID, MEMBER)
+ELSEWHERE = (ANYBODY, SIGNATURE, KNOWS, PAID, MEMBER, LEAD)
 WITH_SESSION = [route for route, who in ACCESS.items() if who not in ELSEWHERE]
 # Nothing is in theirs that could be wrong.
 WITHOUT_BODY = (

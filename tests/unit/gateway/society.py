@@ -11,6 +11,7 @@ from consentum.crypto.signing import WalletKey
 from consentum.domain.messages import Propose, Terms
 from consentum.domain.terms import Access, Category, Purpose
 from consentum.flow.client import boards
+from consentum.flow.gateway import studies
 from consentum.flow.gateway.gateway import Gateway
 from consentum.ports.registries import BoardFacts, StudyFacts
 from tests.fakes.registries import MemoryRegistries
@@ -61,6 +62,10 @@ class Society:
         self.chain.studies[self.study] = facts
         self.chain.versions[self.study, 1] = message.terms
         return self.study
+
+    def given(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Handed in by its lead."""
+        return studies.propose(self.gateway, body, body["propose"]["lead"])
 
     def vote(self, number: int, message: Any) -> dict[str, Any]:
         return boards.vote(self.chain.study_domain, self.members[number], message)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +14,10 @@ from consentum.domain.messages import AcceptForm, Accredit, Approve, ChangeBoard
 from consentum.domain.parsing import hexed
 from consentum.errors import ConflictError, MalformedError, NotFoundError, NotSponsoredError, SignatureRefused
 from consentum.flow.client import boards as client
-from consentum.flow.gateway import boards, relay, studies
+from consentum.flow.gateway import boards, relay
 from consentum.flow.gateway.gateway import Gateway
-from tests.unit.client.world import World
+from consentum.ports.chain import Block, Claim
+from tests.unit.client.world import StubLedger, World
 from tests.unit.gateway.sender import MiningSender
 from tests.unit.gateway.society import BOARD, Society
 
@@ -26,7 +28,7 @@ RUNNER = "0x" + "77" * 20
 def society(gateway: Gateway) -> Society:
     made = Society(gateway)
     body = made.proposal()
-    studies.propose(gateway, body)
+    made.given(body)
     made.proposed(body)
     gateway.store.mark([message.id for message in gateway.store.queued(99)], "mined")
     return made
@@ -82,6 +84,31 @@ def test_every_kind_of_decision_becomes_the_call_of_its_name(
     name = type(message).__name__
     assert call.function == name[0].lower() + name[1:]
     assert len(call.args[-1]) == 2
+
+
+def test_a_vote_whose_member_changed_her_key_does_not_keep_the_others_from_deciding(
+    gateway: Gateway, society: Society, sender: MiningSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boards.vote(gateway, society.vote(0, accredit()))
+    gone, asked = society.members[0].address.lower(), StubLedger.signed_by
+
+    def signed_by(ledger: StubLedger, block: Block, claims: Sequence[Claim]) -> list[bool]:
+        return [good and c.identity != gone for c, good in zip(claims, asked(ledger, block, claims), strict=True)]
+
+    monkeypatch.setattr(StubLedger, "signed_by", signed_by)
+    assert boards.vote(gateway, society.vote(1, accredit()))["state"] == "open"
+    assert boards.vote(gateway, society.vote(2, accredit()))["state"] == "queued"
+    relay.relay_once(gateway, 100)
+    [call] = sender.sent
+    assert [member for member, _ in call.args[3]] == sorted(society.members[n].address.lower() for n in (1, 2))
+
+
+def test_what_the_contract_refused_is_sent_again_with_the_next_vote(gateway: Gateway, society: Society) -> None:
+    for member in (0, 1):
+        boards.vote(gateway, society.vote(member, accredit()))
+    [queued] = gateway.store.queued(9)
+    gateway.store.mark([queued.id], "refused")
+    assert boards.vote(gateway, society.vote(2, accredit()))["state"] == "queued"
 
 
 def test_one_member_voting_twice_is_one_vote(gateway: Gateway, society: Society) -> None:

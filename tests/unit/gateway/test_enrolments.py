@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -115,6 +116,16 @@ def test_pages_go_on_after_a_hash(client: TestClient, world: World, monkeypatch:
         seen += [hexed(typed.struct_hash(typed.from_json(Enrol, row["enrol"]))) for row in page]
     assert seen == sorted(made)
     problem(listed(client, world, world.hospital, after="0x00"), 400, "MALFORMED")
+
+
+def test_a_custodian_that_the_operator_took_out_makes_nobody_known_any_more(
+    client: TestClient, gateway: Gateway, world: World
+) -> None:
+    identity = client.post("/v1/enrolments", json=enrolment(world, world.alice)).json()["enrolment"]
+    gateway.sponsorship = replace(gateway.sponsorship, custodians=frozenset())
+    told = client.post(f"/v1/enrolments/{identity}/recognise", headers=session(client, world.hospital))
+    problem(told, 404, "NOT_FOUND")
+    assert not gateway.enrolments.recognised(world.alice.address.lower())
 
 
 # A patient's records

@@ -192,16 +192,34 @@ def test_the_same_key_and_body_get_the_same_answer_and_another_body_is_refused(
     client: TestClient, gateway: Gateway, world: World
 ) -> None:
     headers = {"Idempotency-Key": "key-1"}
-    first = client.post("/v1/revocations", json=revocation(world.alice), headers=headers).json()
+    good = body(gateway, naming(world.alice), world.alice)
+    first = client.post("/v1/identities", json=good, headers=headers).json()
+    gateway.store.mark([bytes.fromhex(first["id"][2:])], "mined")
+    assert client.post("/v1/identities", json=good, headers=headers).json() == first
+    other = body(gateway, naming(world.alice, nonce=1), world.alice)
+    told = problem(client.post("/v1/identities", json=other, headers=headers), 409, "IDEMPOTENCY")
+    assert told["field"] == "Idempotency-Key"
+    assert gateway.store.queued(9) == []
+
+
+def test_a_revocation_sent_again_reaches_the_servers_that_missed_it_whatever_its_key(
+    client: TestClient, gateway: Gateway, world: World
+) -> None:
+    headers = {"Idempotency-Key": "key-1"}
     for peer in world.peers:
         peer.fault = "down"
+    assert client.post("/v1/revocations", json=revocation(world.alice), headers=headers).json()["servers"] == []
+    for peer in world.peers:
+        peer.fault = ""
     again = client.post("/v1/revocations", json=revocation(world.alice), headers=headers).json()
-    assert again == first
     assert len(again["servers"]) == 3
-    other = revocation(world.alice, commitment=b"\2" * 32)
-    told = problem(client.post("/v1/revocations", json=other, headers=headers), 409, "IDEMPOTENCY")
-    assert told["field"] == "Idempotency-Key"
     assert len(gateway.store.queued(9)) == 1
+
+
+def test_a_key_that_somebody_else_used_refuses_no_revocation(client: TestClient, world: World) -> None:
+    headers = {"Idempotency-Key": "key-1"}
+    assert client.post("/v1/revocations", json=revocation(world.bob), headers=headers).status_code == 200
+    assert len(client.post("/v1/revocations", json=revocation(world.alice), headers=headers).json()["servers"]) == 3
 
 
 def test_what_was_refused_under_a_key_can_be_sent_right(client: TestClient, gateway: Gateway, world: World) -> None:

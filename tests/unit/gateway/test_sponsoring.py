@@ -147,6 +147,8 @@ def test_whoever_does_not_sign_in_asks_so_often_a_minute_and_may_revoke_all_the_
     headers = session(client, world.alice)
     monkeypatch.setattr(limits.Meter, "take", lambda *_: False)
     problem(client.get("/v1/studies"), 429, "LIMIT")
+    for made_up in ("Bearer made-up", "Basic abc"):
+        problem(client.get("/v1/studies", headers={"Authorization": made_up}), 429, "LIMIT")
     problem(client.post("/v1/consents", json=grant_body(world.consent(world.alice), world.alice)), 429, "LIMIT")
     assert client.post("/v1/revocations", json=revocation(world.alice)).status_code == 200
     assert client.get("/v1/studies", headers=headers).status_code == 200

@@ -11,7 +11,15 @@ from eth_utils.crypto import keccak
 
 from consentum.crypto.signing import WalletKey
 from consentum.domain.parsing import hexed
-from consentum.errors import ConflictError, MalformedError, NotFoundError, NotSponsoredError, SignatureRefused
+from consentum.errors import (
+    ConflictError,
+    MalformedError,
+    NotFoundError,
+    NotSponsoredError,
+    Reason,
+    RefusedError,
+    SignatureRefused,
+)
 from consentum.flow.client import boards as client
 from consentum.flow.gateway import relay, studies
 from consentum.flow.gateway.gateway import Gateway
@@ -29,7 +37,7 @@ def society(gateway: Gateway) -> Society:
 def study(gateway: Gateway, society: Society) -> str:
     """Proposed, and on chain as approved in version 1."""
     body = society.proposal()
-    study = studies.propose(gateway, body)["study"]
+    study = society.given(body)["study"]
     society.proposed(body, "approved", version=1)
     society.chain.approved.add((society.study, keccak(FORM.encode())))
     gateway.store.mark([message.id for message in gateway.store.queued(99)], "mined")
@@ -39,7 +47,7 @@ def study(gateway: Gateway, society: Society) -> str:
 def test_a_proposal_is_kept_with_its_forms_and_goes_to_the_chain(
     gateway: Gateway, society: Society, sender: MiningSender
 ) -> None:
-    told = studies.propose(gateway, society.proposal())
+    told = society.given(society.proposal())
     relay.relay_once(gateway, 100)
     [call] = sender.sent
     assert (call.function, call.args[0], call.args[1]) == ("propose", society.lead.address.lower(), BOARD)
@@ -63,16 +71,16 @@ def test_what_a_card_shows_is_what_the_chain_holds(gateway: Gateway, society: So
 
 def test_a_name_is_one_studys(gateway: Gateway, society: Society, study: str) -> None:
     with pytest.raises(ConflictError) as caught:
-        studies.propose(gateway, society.proposal())
+        society.given(society.proposal())
     assert caught.value.field == "name"
     assert gateway.store.queued(9) == []
-    assert studies.propose(gateway, society.proposal(name="another-name"))["study"] != study
+    assert society.given(society.proposal(name="another-name"))["study"] != study
 
 
 @pytest.mark.parametrize("name", ["", "ab", "1ab", "-ab", "Abc", "a b", "a_b", "a" * 65, "0x" + "00" * 32, 7, None])
 def test_a_name_that_is_no_slug_is_malformed(gateway: Gateway, society: Society, name: Any) -> None:
     with pytest.raises(MalformedError):
-        studies.propose(gateway, society.proposal(name=name))
+        society.given(society.proposal(name=name))
 
 
 @pytest.mark.parametrize(
@@ -92,27 +100,27 @@ def test_a_card_that_cannot_be_is_malformed_and_not_kept(
     gateway: Gateway, society: Society, change: dict[str, Any]
 ) -> None:
     with pytest.raises(MalformedError):
-        studies.propose(gateway, society.proposal(**change))
+        society.given(society.proposal(**change))
     assert gateway.studies.cards() == []
 
 
 def test_a_proposal_somebody_else_signed_is_refused(gateway: Gateway, society: Society) -> None:
     with pytest.raises(SignatureRefused):
-        studies.propose(gateway, society.proposal(signature=hexed(WalletKey().sign(b"\1" * 32))))
+        society.given(society.proposal(signature=hexed(WalletKey().sign(b"\1" * 32))))
     assert gateway.studies.cards() == []
 
 
 def test_a_proposal_is_paid_for_by_its_board_or_for_its_lead(gateway: Gateway, society: Society, world: World) -> None:
     with pytest.raises(NotSponsoredError):
-        studies.propose(gateway, society.proposal(board=b"\x0e" * 32))
+        society.given(society.proposal(board=b"\x0e" * 32))
     assert gateway.studies.cards() == []
-    assert studies.propose(gateway, society.proposal(lead=world.alice, board=b"\x0e" * 32))
+    assert society.given(society.proposal(lead=world.alice, board=b"\x0e" * 32))
 
 
 def test_a_study_that_is_on_chain_gets_its_card_and_nothing_is_sent(gateway: Gateway, society: Society) -> None:
     body = society.proposal(board=b"\x0e" * 32)
     society.proposed(body)
-    studies.propose(gateway, body)
+    society.given(body)
     assert gateway.store.queued(9) == []
     assert len(gateway.studies.cards()) == 1
 
@@ -226,3 +234,39 @@ def test_the_client_knows_as_the_contract_does_what_widens() -> None:
         assert client.widens(TERMS, replace(TERMS, **change))
     assert client.widens(replace(TERMS, conditions=1), TERMS)
     assert client.widens(TERMS, replace(TERMS, diseases=(b"\1" * 32,)))
+
+
+# Strangers
+
+
+def test_only_the_lead_gives_a_card_though_anybody_can_read_a_proposal_on_chain(
+    gateway: Gateway, society: Society, world: World
+) -> None:
+    body = society.proposal(summary="Nothing to worry about.")
+    society.proposed(body)
+    with pytest.raises(SignatureRefused) as caught:
+        studies.propose(gateway, body, world.bob.address.lower())
+    assert caught.value.field == "propose"
+    assert gateway.studies.cards() == []
+
+
+def test_strangers_do_not_spend_the_account_by_proposing_to_a_board_that_is_paid_for(
+    gateway: Gateway, society: Society, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies, "STRANGERS_PER_DAY", 2)
+    for number in range(2):
+        society.given(society.proposal(lead=WalletKey(), name=f"study-{number}"))
+    with pytest.raises(RefusedError) as caught:
+        society.given(society.proposal(lead=WalletKey(), name="study-2"))
+    assert caught.value.reason == Reason.LIMIT
+    assert len(gateway.store.queued(9)) == len(gateway.studies.cards()) == 2
+    society.given(society.proposal(lead=world.alice, name="alices-study"))
+
+
+def test_nor_by_messages_about_one_study(
+    gateway: Gateway, society: Society, study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(studies, "STRANGERS_PER_DAY", 1)
+    studies.set_member(gateway, study, membership(society))
+    with pytest.raises(RefusedError):
+        studies.set_member(gateway, study, membership(society, nonce=1))

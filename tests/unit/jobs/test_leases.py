@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
 from consentum.domain.messages import Consent
-from consentum.errors import ConsentChanged, RefusedError
+from consentum.errors import ConsentChanged, RefusedError, UnavailableError
 from consentum.flow.client.deposit import Batch
 from consentum.jobs import leases as leases_module
 from consentum.jobs.dataset import Dataset
@@ -199,6 +200,45 @@ def test_when_the_servers_do_not_answer_a_renewal_nothing_is_read_under_the_old_
     with pytest.raises(RefusedError):
         contents(place.data)
     assert place.keys == 0
+
+
+def test_while_servers_are_slow_to_renew_one_page_the_keys_of_the_others_are_dropped_in_time(runner: Runner) -> None:
+    world = runner.world
+    batch = world.deposited(world.alice, world.alice)
+    world.attach(batch, world.granted(world.consent(world.alice)))
+    ids = sorted(record.id for record in batch.records)
+    pages = [new_page(world.collector(), [identity], runner.clocks) for identity in ids]
+    leases = LeasedRecords(pages, world.depository, runner.clocks, False)
+    leases.decide(dict.fromkeys(ids, "p"))
+    pages[0].keys = {}
+    pages[0].decided_at = -KEY_SECONDS
+    swept: list[int] = []
+
+    def slow(page: Any, ask: Any = leases._ask) -> Any:
+        runner.steady = KEY_SECONDS
+        sweeper = threading.Thread(target=leases.sweep, daemon=True)
+        sweeper.start()
+        sweeper.join(timeout=2)
+        swept.append(len(pages[1].keys))
+        return ask(page)
+
+    leases._ask = slow  # type: ignore[method-assign]
+    assert len(leases.batch(0, 1).records) == 1
+    assert swept == [0]
+
+
+def test_a_key_that_is_old_when_it_comes_opens_nothing(place: Place) -> None:
+    place.runner.steady = KEY_SECONDS
+    ask = place.leases._ask
+
+    def slow(page: Any) -> Any:
+        found = ask(page)
+        place.runner.steady += KEY_SECONDS
+        return found
+
+    place.leases._ask = slow  # type: ignore[method-assign]
+    with pytest.raises(UnavailableError):
+        contents(place.data)
 
 
 def test_a_release_whose_deadline_is_near_is_asked_for_anew(place: Place) -> None:

@@ -119,15 +119,22 @@ def test_a_token_nobody_gave_is_refused(desk: LoginDesk) -> None:
         desk.who("x" * 43)
 
 
-def test_used_challenges_stay_used_however_many_there_are(
-    world: World, desk: LoginDesk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(login, "TIDY_ABOVE", 2)
+def test_used_challenges_stay_used_however_many_there_are(world: World, desk: LoginDesk) -> None:
     first = signed(world, desk)
     desk.open(first)
     for _ in range(4):
         desk.open(signed(world, desk))
     refused(desk, first, "challenge")
+
+
+def test_what_has_expired_is_not_kept() -> None:
+    now = [0.0]
+    once = login.Once(lambda: now[0])
+    assert once(b"1")
+    assert not once(b"1")
+    now[0] = 2 * login.CHALLENGE_SECONDS
+    assert once(b"2")
+    assert set(once._used) == {b"2"}
 
 
 def test_workers_that_share_a_key_take_each_others_sessions_but_a_challenge_once(world: World) -> None:

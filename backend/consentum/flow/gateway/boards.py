@@ -107,11 +107,20 @@ def _signer(gateway: Gateway, facts: BoardFacts, message: Message, signature: by
 
 
 def _send_at_quorum(gateway: Gateway, motion: Motion, facts: BoardFacts) -> None:
+    """The contract takes all votes or none, so one that is its member's no longer (her key was changed) is left out;
+    what it refused once is sent again with the next vote."""
+    sent = _sent(gateway, motion)
     votes = {member: vote for member, vote in motion.votes.items() if member in facts.members}
-    if len(votes) < facts.quorum or _sent(gateway, motion) is not None:
+    if len(votes) < facts.quorum or (sent is not None and sent.state != "refused"):
         return
     message = typed.from_json(MESSAGES[motion.kind], motion.message)
-    listed = [{"member": member, "signature": votes[member]} for member in sorted(votes)]
+    digest = typed.digest(gateway.registries.study_domain, message)
+    claims = [Claim(member, Roles.CONTROLLER, digest, bytes.fromhex(votes[member][2:])) for member in sorted(votes)]
+    signed = gateway.ledger.signed_by(gateway.ledger.view().latest, claims)
+    good = [claim.identity.lower() for claim, valid in zip(claims, signed, strict=True) if valid]
+    if len(good) < facts.quorum:
+        return
+    listed = [{"member": member, "signature": votes[member]} for member in good]
     gateway.store.enqueue(registering.of_message(message, hexed(motion.board), b"", votes=listed))
 
 

@@ -56,9 +56,10 @@ def of_custodian(gateway: Gateway, custodian: str, after: bytes, who: str) -> di
 
 
 def recognise(gateway: Gateway, identity: bytes, who: str) -> dict[str, Any]:
-    """A custodian's word that it knows the subject. NotFoundError if it is not there or not the caller's."""
+    """A custodian's word that it knows the subject. NotFoundError if it is not there or not the caller's, or the
+    operator took the custodian out of the settings."""
     found = gateway.enrolments.find(identity)
-    if found is None:
+    if found is None or found.enrol.custodian.lower() not in gateway.sponsorship.custodians:
         raise NotFoundError("no such enrolment", field="enrolment")
     latest = gateway.ledger.view().latest
     if not gateway.ledger.may_act(latest, found.enrol.custodian, Roles.DEPOSIT, who):

@@ -13,7 +13,7 @@ from eth_utils.crypto import keccak
 from consentum.crypto import typed
 from consentum.domain.messages import Amend, Message, Propose, SetMember, Withdraw
 from consentum.domain.parsing import as_bytes, as_list, as_object, as_signature, hexed
-from consentum.errors import ConflictError, MalformedError, NotSponsoredError, SignatureRefused
+from consentum.errors import ConflictError, MalformedError, NotSponsoredError, Reason, RefusedError, SignatureRefused
 from consentum.flow.gateway import registering
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.gateway.sponsoring import pays_for
@@ -25,12 +25,15 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{2,63}")
 MAX_TITLE, MAX_SUMMARY = 200, 10_000
 MAX_FORMS = 20
 MAX_FORM_CHARACTERS = 200_000
+STRANGERS_PER_DAY = 100
+DAY_SECONDS = 86_400
 M = TypeVar("M", bound=Message)
 
 
-def propose(gateway: Gateway, data: object) -> dict[str, Any]:
-    """{propose, signature, name, title, summary, forms}: keeps the card and queues the proposal; {study}. ConflictError
-    for a name that another study has."""
+def propose(gateway: Gateway, data: object, who: str) -> dict[str, Any]:
+    """{propose, signature, name, title, summary, forms}: keeps the card and queues the proposal; {study}. From the lead
+    alone: the words of a card are under no signature, and a proposal is public once it is on chain. SignatureRefused
+    for anybody else, ConflictError for a name that another study has, RefusedError(LIMIT)."""
     body = as_object(data, "request", "propose", "signature", "name", "title", "summary", "forms")
     message = typed.from_json(Propose, body["propose"])
     signature = as_signature(body["signature"], "signature")
@@ -41,9 +44,11 @@ def propose(gateway: Gateway, data: object) -> dict[str, Any]:
     texts = _forms(body["forms"], message.forms)
     study = typed.struct_hash(message)
     _require_signed(gateway, message.lead, message, signature)
+    if not gateway.ledger.may_act(gateway.ledger.view().latest, message.lead, Roles.CONTROLLER, who):
+        raise SignatureRefused("a card is for the study's lead to give", field="propose")
     there = gateway.registries.study(study).status != "none"
     if not there:
-        _require_paid(gateway, message.board, message.lead)
+        _require_paid(gateway, message.board, message.lead, message.board)
     gateway.studies.add_card(Card(study, message, name, *words))
     for text in texts:
         gateway.store.add_form(keccak(text.encode()), text)
@@ -133,7 +138,7 @@ def _by_lead(gateway: Gateway, study: str, kind: type[M], body: Any) -> tuple[Ca
     if message.study != card.study:
         raise MalformedError("the message is about another study", field="study")
     _require_signed(gateway, card.propose.lead, message, signature)
-    _require_paid(gateway, card.propose.board, card.propose.lead)
+    _require_paid(gateway, card.propose.board, card.propose.lead, card.study)
     facts = gateway.registries.study(card.study)
     if facts.status == "closed":
         raise ConflictError("the study is closed", field="study")
@@ -146,9 +151,15 @@ def _require_signed(gateway: Gateway, lead: str, message: Message, signature: by
         raise SignatureRefused("not signed by the study's lead", field="signature")
 
 
-def _require_paid(gateway: Gateway, board: bytes, lead: str) -> None:
-    if board not in gateway.sponsorship.boards and not pays_for(gateway, lead):
+def _require_paid(gateway: Gateway, board: bytes, lead: str, counted: bytes) -> None:
+    """Anybody can be the lead of a proposal to a board: so many a day to the board, and so many messages about each
+    study, are paid for one the gateway does not know."""
+    if pays_for(gateway, lead):
+        return
+    if board not in gateway.sponsorship.boards:
         raise NotSponsoredError("the gateway pays neither for this board nor for this lead")
+    if gateway.shared.count("strangers", counted, DAY_SECONDS) > STRANGERS_PER_DAY:
+        raise RefusedError(Reason.LIMIT, f"at most {STRANGERS_PER_DAY} a day for leads the gateway does not know")
 
 
 def _require_unspent(nonce: int, facts: StudyFacts) -> None:

@@ -23,7 +23,7 @@ from consentum.ports.chain import Roles
 from consentum.services import schemas
 from consentum.services.frame import framed
 from consentum.services.gateway import dictionaries, enrolments, jobs, registries, retractions
-from consentum.services.gateway.idempotent import IdempotencyKey, once
+from consentum.services.gateway.idempotent import IdempotencyKey, check, once
 from consentum.services.gateway.limits import ANONYMOUS_PER_MINUTE, Meter, Metered, count_form
 from consentum.services.http import Body, SignedIn, add_login
 from consentum.services.observe import age_of
@@ -48,7 +48,7 @@ def create_app(process: GatewayProcess) -> FastAPI:
     dictionaries.add_routes(app, process)
     jobs.add_routes(app, process)
     registries.add_routes(app, process)
-    app.add_middleware(Metered, meter=Meter(ANONYMOUS_PER_MINUTE))
+    app.add_middleware(Metered, meter=Meter(ANONYMOUS_PER_MINUTE), desk=process.desk)
     return app
 
 
@@ -67,8 +67,10 @@ def _patient_routes(app: FastAPI, process: GatewayProcess) -> None:
 
     @app.post("/v1/revocations", openapi_extra=schemas.body(schemas.NOTICE))
     def revoke(body: Body, key: IdempotencyKey = None) -> dict[str, Any]:
-        """{kind, message, signature}: to every key server at once, and on chain."""
-        return once(gateway.shared, key, ("/v1/revocations", body), lambda: relay.revoke(gateway, body))
+        """{kind, message, signature}: to every key server at once, and on chain. Done anew each time, whatever the key:
+        said twice it means the same, and a server that missed it is told again."""
+        check(key)
+        return relay.revoke(gateway, body)
 
     @app.get("/v1/consents")
     def consents(who: SignedIn, subject: str) -> dict[str, Any]:

@@ -20,11 +20,12 @@ IdempotencyKey = Annotated[str | None, Header(alias="Idempotency-Key")]
 
 def once(shared: Shared, key: str | None, where: tuple[str, Any], act: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """act's answer, or the one given before. where: the route and the body. What act raises is not kept: nothing was
-    done. Two at once may both act; every act here can be repeated, and both get one answer."""
+    done. Two at once may both act; every act here can be repeated, and both get one answer.
+
+    Not for revocations: an answer from memory would say which servers hold one, and tell none that missed it."""
     if key is None:
         return act()
-    if not 1 <= len(key) <= MAX_KEY or not key.isascii() or not key.isprintable():
-        raise MalformedError(f"a key is 1 to {MAX_KEY} printable characters", field="Idempotency-Key")
+    check(key)
     route, body = where
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     name = hashlib.sha256(f"{route}\n{key}".encode()).digest()
@@ -35,3 +36,9 @@ def once(shared: Shared, key: str | None, where: tuple[str, Any], act: Callable[
         raise IdempotencyError("this key was used for another request", field="Idempotency-Key")
     answer: dict[str, Any] = kept["answer"]
     return answer
+
+
+def check(key: str | None) -> None:
+    """MalformedError for what is no key."""
+    if key is not None and not (1 <= len(key) <= MAX_KEY and key.isascii() and key.isprintable()):
+        raise MalformedError(f"a key is 1 to {MAX_KEY} printable characters", field="Idempotency-Key")

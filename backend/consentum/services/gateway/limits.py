@@ -9,7 +9,8 @@ from collections import OrderedDict
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
-from consentum.errors import Reason, RefusedError
+from consentum.errors import ConsentumError, Reason, RefusedError
+from consentum.flow.login import LoginDesk, bearer
 from consentum.ports.shared import Shared
 from consentum.services.http import problem, status_of
 
@@ -48,10 +49,11 @@ class Meter:
 
 
 class Metered:
-    """ASGI: anonymous requests above the limit are answered with LIMIT (429), before their body is read."""
+    """ASGI: anonymous requests above the limit are answered with LIMIT (429), before their body is read. A header that is
+    no session of this gateway is anonymous too."""
 
-    def __init__(self, app: Any, meter: Meter) -> None:
-        self._app, self._meter = app, meter
+    def __init__(self, app: Any, meter: Meter, desk: LoginDesk) -> None:
+        self._app, self._meter, self._desk = app, meter, desk
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         if scope["type"] == "http" and self._anonymous(scope) and not self._meter.take(_client_of(scope)):
@@ -61,7 +63,14 @@ class Metered:
         await self._app(scope, receive, send)
 
     def _anonymous(self, scope: MutableMapping[str, Any]) -> bool:
-        return scope["path"] not in _FREE and all(name != b"authorization" for name, _ in scope["headers"])
+        if scope["path"] in _FREE:
+            return False
+        header = next((value for name, value in scope["headers"] if name == b"authorization"), None)
+        try:
+            self._desk.who(bearer(None if header is None else header.decode("latin-1")))
+        except ConsentumError:
+            return True
+        return False
 
 
 def _client_of(scope: MutableMapping[str, Any]) -> str:

@@ -47,9 +47,9 @@ def _identity_routes(app: FastAPI, gateway: Gateway) -> None:
 
 def _study_routes(app: FastAPI, gateway: Gateway) -> None:
     @app.post("/v1/studies", openapi_extra=schemas.body(schemas.STUDY))
-    def propose(body: Body, key: IdempotencyKey = None) -> dict[str, Any]:
+    def propose(body: Body, who: SignedIn, key: IdempotencyKey = None) -> dict[str, Any]:
         """{propose, signature, name, title, summary, forms}: a study's card, and its proposal to its board."""
-        return once(gateway.shared, key, ("/v1/studies", body), lambda: studies.propose(gateway, body))
+        return once(gateway.shared, key, (f"/v1/studies {who}", body), lambda: studies.propose(gateway, body, who))
 
     @app.get("/v1/studies")
     def listed() -> dict[str, Any]:
