@@ -94,8 +94,10 @@ class People:
         program, *words = shlex.split(text)
         assert program == "consentum", f"a page says something else than consentum: {line}"
         deadline = time.monotonic() + PATIENCE_SECONDS
+        import time as _t; _b=_t.time()
         while True:
             done = self._run(words, who)
+            print(f"{_t.time()-_b:6.1f} {who} {line}", file=sys.stderr)
             through = done.returncode == 0 and (not wanted or f'"{wanted}"' in done.stdout)
             if through or time.monotonic() > deadline or done.returncode not in (0, LATER):
                 break
@@ -116,7 +118,7 @@ class People:
 
     def _learn(self, line: str, who: str, told: Any) -> None:
         words = line.split()
-        if words[2] == "init":
+        if words[2:3] == ["init"]:
             self.known[who.upper()] = told["address"]
         for name, path in {**ANSWERS.get(words[1], {}), **ANSWERS.get(" ".join(words[1:3]), {})}.items():
             self.known[name] = str(found(told, path))

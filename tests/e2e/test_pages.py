@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pages for operators, boards, custodians, patients and researchers are followed from nothing to the end: one story,
-every command in them run as it stands."""
+"""The pages for operators, boards, custodians, patients and researchers are followed from nothing to the end: one
+story, every command in them run as it stands."""
 
 from __future__ import annotations
 
