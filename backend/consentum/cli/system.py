@@ -207,7 +207,9 @@ def status(folder: Path, as_json: bool) -> None:
     lines = [f"chain {told['chainId']} at {told['rpc']}, block {told['block']}"]
     for name, part in told["processes"].items():
         why = "; ".join(f"{where}: {reason}" for where, reason in part["why"].items())
-        more = [f"{key} {part[key]}" for key in ("endpoint", "address", "balance", "journal") if part.get(key) is not None]
+        more = [
+            f"{key} {part[key]}" for key in ("endpoint", "address", "balance", "journal") if part.get(key) is not None
+        ]
         lines.append(f"{name:10} {'ready' if part['ready'] else 'NOT READY (' + why + ')'}  " + "  ".join(more))
     lines += [f"committee {told['committee']}"] + [f"board {told['board']}"] * bool(told["board"])
     show(told, lines, as_json)
