@@ -94,12 +94,8 @@ class People:
         program, *words = shlex.split(text)
         assert program == "consentum", f"a page says something else than consentum: {line}"
         deadline = time.monotonic() + PATIENCE_SECONDS
-        import time as _t
-
-        _b = _t.time()
         while True:
             done = self._run(words, who)
-            print(f"{_t.time() - _b:6.1f} {who} {line}", file=sys.stderr)
             through = done.returncode == 0 and (not wanted or f'"{wanted}"' in done.stdout)
             if through or time.monotonic() > deadline or done.returncode not in (0, LATER):
                 break

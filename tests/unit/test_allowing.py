@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whom `consentum up` lets in: added, never taken away, checked before anything is written; who must know starts again."""
+"""Whom `consentum up` lets in: added, never taken away, checked before anything is written; who must know restarts."""
 
 from __future__ import annotations
 
