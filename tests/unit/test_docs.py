@@ -32,7 +32,8 @@ from consentum.settings import GatewaySettings, KeyServerSettings, RunnerSetting
 ROOT = Path(__file__).resolve().parents[2]
 PROTOCOL = (ROOT / "docs/protocol.md").read_text("utf-8")
 OPERATING = (ROOT / "docs/operating.md").read_text("utf-8")
-COMMAND = "".join((ROOT / f"docs/{page}.md").read_text("utf-8") for page in ("cli", "researchers"))
+ROLES = ("cli", "boards", "custodians", "operators", "patients", "researchers")
+COMMAND = "".join((ROOT / f"docs/{page}.md").read_text("utf-8") for page in ROLES)
 README = (ROOT / "README.md").read_text("utf-8")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 APPS = {"Key server": keyserver_app, "Gateway": gateway_app, "Runner": runner_app}

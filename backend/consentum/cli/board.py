@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from consentum.cli.output import home_option, json_option, show
+from consentum.cli.settling import settled
 
 Made = dict[str, Any]
 until_option = click.option(
@@ -20,6 +21,20 @@ until_option = click.option(
 @click.group("board")
 def group() -> None:
     """Ethics boards: members vote, and what a quorum signed goes to the chain."""
+
+
+@group.command("init")
+@click.option("--gateway", required=True, help="URL of the gateway.")
+@click.option("--rpc", required=True, help="URL of a chain node: what the gateway says is checked against it.")
+@home_option
+@json_option
+def init(gateway: str, rpc: str, home: Path, as_json: bool) -> None:
+    """Create a member's keys and settings; prints her address, which the board is founded with."""
+    from consentum.wiring.client import create_home  # noqa: PLC0415 - web3 takes a second to load; help should not
+
+    address = create_home(home, gateway, rpc)
+    lines = [address, f"keys in {home}: keep a copy, your votes are signed with them"]
+    show({"address": address, "home": str(home)}, lines, as_json)
 
 
 @group.command("create")
@@ -33,8 +48,10 @@ def create(home: Path, members: tuple[str, ...], quorum: int, as_json: bool) -> 
     from consentum.wiring.client import connect  # noqa: PLC0415 - as above
 
     _, body = boards.new_board(members, quorum)
-    told = connect(home).gateway.post("/v1/boards", body)
-    show(told, [f"board {told['board']}", f"{told['state']}: it is on chain within moments"], as_json)
+    gateway = connect(home).gateway
+    told = gateway.post("/v1/boards", body)
+    told |= settled(told, lambda: gateway.get(f"/v1/relayed/{told['id']}"))
+    show(told, [f"board {told['board']}", f"{told['state']}; now ask the gateway's operator to accept it"], as_json)
 
 
 @group.command("motions")
@@ -67,7 +84,7 @@ def approve(home: Path, study: str, until: datetime, as_json: bool) -> None:
 
     connection, told, nonce = _study(home, study)
     version = told["proposed"]["version"] if told["proposed"] else told["version"]
-    _vote(connection, Approve(_raw(told["study"]), version, _seconds(until), nonce), as_json)
+    _vote(connection, told["board"], Approve(_raw(told["study"]), version, _seconds(until), nonce), as_json)
 
 
 @group.command("vote-reject")
@@ -84,7 +101,8 @@ def reject(home: Path, study: str, reason: str, as_json: bool) -> None:
     if not told["proposed"]:
         raise NotFoundError("no version of this study waits for the board", field="study")
     form = connection.gateway.post("/v1/forms", {"text": reason})["form"]
-    _vote(connection, Reject(_raw(told["study"]), told["proposed"]["version"], _raw(form), nonce), as_json)
+    message = Reject(_raw(told["study"]), told["proposed"]["version"], _raw(form), nonce)
+    _vote(connection, told["board"], message, as_json)
 
 
 @group.command("vote-suspend")
@@ -96,7 +114,7 @@ def suspend(home: Path, study: str, as_json: bool) -> None:
     from consentum.domain.messages import Suspend  # noqa: PLC0415 - as above
 
     connection, told, nonce = _study(home, study)
-    _vote(connection, Suspend(_raw(told["study"]), nonce), as_json)
+    _vote(connection, told["board"], Suspend(_raw(told["study"]), nonce), as_json)
 
 
 @group.command("vote-close")
@@ -108,7 +126,7 @@ def close(home: Path, study: str, as_json: bool) -> None:
     from consentum.domain.messages import Close  # noqa: PLC0415 - as above
 
     connection, told, nonce = _study(home, study)
-    _vote(connection, Close(_raw(told["study"]), nonce), as_json)
+    _vote(connection, told["board"], Close(_raw(told["study"]), nonce), as_json)
 
 
 @group.command("vote-accredit")
@@ -122,7 +140,7 @@ def accredit(home: Path, board: str, runner: str, until: datetime, as_json: bool
     from consentum.domain.messages import Accredit  # noqa: PLC0415 - as above
 
     connection, nonce = _board(home, board)
-    _vote(connection, Accredit(_raw(board), runner.lower(), _seconds(until), nonce), as_json)
+    _vote(connection, board, Accredit(_raw(board), runner.lower(), _seconds(until), nonce), as_json)
 
 
 @group.command("vote-form")
@@ -137,7 +155,7 @@ def form(home: Path, board: str, form: Path, drop: bool, as_json: bool) -> None:
 
     connection, nonce = _board(home, board)
     hashed = connection.gateway.post("/v1/forms", {"text": form.read_text("utf-8")})["form"]
-    _vote(connection, AcceptForm(_raw(board), _raw(hashed), not drop, nonce), as_json)
+    _vote(connection, board, AcceptForm(_raw(board), _raw(hashed), not drop, nonce), as_json)
 
 
 @group.command("vote-change")
@@ -152,7 +170,7 @@ def change(home: Path, board: str, members: tuple[str, ...], quorum: int, as_jso
     from consentum.flow.client.boards import ascending  # noqa: PLC0415 - as above
 
     connection, nonce = _board(home, board)
-    _vote(connection, ChangeBoard(_raw(board), ascending(members), quorum, nonce), as_json)
+    _vote(connection, board, ChangeBoard(_raw(board), ascending(members), quorum, nonce), as_json)
 
 
 @group.command("recuse")
@@ -184,11 +202,18 @@ def _board(home: Path, board: str) -> tuple[Any, int]:
     return connection, connection.registries.board(_raw(board)).nonce
 
 
-def _vote(connection: Any, message: Any, as_json: bool) -> None:
+def _vote(connection: Any, board: str, message: Any, as_json: bool) -> None:
     from consentum.flow.client import boards  # noqa: PLC0415 - as above
 
     domain = connection.deployment.study_domain
     told = connection.gateway.post("/v1/motions", boards.vote(domain, connection.key, message))
+
+    def again() -> Made:
+        """A motion is read among all of its board's."""
+        found = connection.gateway.get("/v1/motions", board=board)["motions"]
+        return next(motion for motion in found if motion["motion"] == told["motion"])
+
+    told |= settled(told, again)
     show(told, _lines(told), as_json)
 
 

@@ -185,18 +185,20 @@ def retract(record: bytes | None, name: str | None, home: Path, as_json: bool) -
 
 
 @group.command("supersede")
-@click.argument("record", type=ID)
+@click.argument("record")
 @click.argument("new_file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @committee_option
 @home_option
 @json_option
-def supersede(record: bytes, new_file: Path, committee: bytes, home: Path, as_json: bool) -> None:
-    """Deposit a new file in the place of a record, then take that record back."""
+def supersede(record: str, new_file: Path, committee: bytes, home: Path, as_json: bool) -> None:
+    """Deposit a new file in the place of a record, then take that record back. RECORD: its id, or its file's name in
+    the manifest."""
     from consentum.sdk import custodian  # noqa: PLC0415 - as above
     from consentum.wiring.custodian import open_custodian  # noqa: PLC0415 - as above
 
     opened = open_custodian(home)
-    filed = custodian.find_deposited(opened, record=record)
+    named = {"record": ID.convert(record, None, None)} if record.startswith("0x") else {"path": record}
+    filed = custodian.find_deposited(opened, **named)
     _show_retraction(custodian.supersede(opened, filed, new_file, committee), as_json)
 
 

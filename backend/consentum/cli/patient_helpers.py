@@ -11,6 +11,7 @@ import click
 from consentum.cli.custodian import ID
 from consentum.cli.output import home_option, json_option, show
 from consentum.cli.patient_consents import show_told
+from consentum.cli.settling import settled
 
 days_option = click.option("--days", type=int, default=365, show_default=True, help="How long they may.")
 role_option = click.option(
@@ -31,7 +32,11 @@ def _identity(home: Path) -> Any:
     return Identity(opened.connection, opened.identities)
 
 
-def _show(answer: dict[str, Any], what: str, as_json: bool) -> None:
+def _show(home: Path, answer: dict[str, Any], what: str, as_json: bool) -> None:
+    from consentum.wiring.client import connect  # noqa: PLC0415 - as above
+
+    if "id" in answer:
+        answer |= settled(answer, lambda: connect(home).gateway.get(f"/v1/relayed/{answer['id']}"))
     show(answer, [f"{answer.get('state')}: {what}"], as_json)
 
 
@@ -50,7 +55,7 @@ def delegate_add(address: str, role: str, days: int, home: Path, as_json: bool) 
     """Name a delegate."""
     from consentum.sdk import helpers  # noqa: PLC0415 - as above
 
-    _show(helpers.add_delegate(_identity(home), role, address, days), f"{role} delegate {address}", as_json)
+    _show(home, helpers.add_delegate(_identity(home), role, address, days), f"{role} delegate {address}", as_json)
 
 
 @delegate.command("remove")
@@ -62,7 +67,9 @@ def delegate_remove(address: str, role: str, home: Path, as_json: bool) -> None:
     """End a delegate: at once, a recovery delegate after three days."""
     from consentum.sdk import helpers  # noqa: PLC0415 - as above
 
-    _show(helpers.remove_delegate(_identity(home), role, address), f"no longer {role} delegate {address}", as_json)
+    _show(
+        home, helpers.remove_delegate(_identity(home), role, address), f"no longer {role} delegate {address}", as_json
+    )
 
 
 @click.group("guardian")
@@ -79,7 +86,7 @@ def guardian_add(address: str, days: int, home: Path, as_json: bool) -> None:
     """Name a guardian."""
     from consentum.sdk import helpers  # noqa: PLC0415 - as above
 
-    _show(helpers.add_delegate(_identity(home), "guardian", address, days), f"guardian {address}", as_json)
+    _show(home, helpers.add_delegate(_identity(home), "guardian", address, days), f"guardian {address}", as_json)
 
 
 @guardian.command("remove")
@@ -90,7 +97,7 @@ def guardian_remove(address: str, home: Path, as_json: bool) -> None:
     """End a guardian, after three days: a thief must not send away at once who could stop him."""
     from consentum.sdk import helpers  # noqa: PLC0415 - as above
 
-    _show(helpers.remove_delegate(_identity(home), "guardian", address), f"no longer guardian {address}", as_json)
+    _show(home, helpers.remove_delegate(_identity(home), "guardian", address), f"no longer guardian {address}", as_json)
 
 
 @guardian.command("revoke-for")
@@ -140,7 +147,7 @@ def recovery_set(threshold: int, home: Path, as_json: bool) -> None:
     """How many recovery delegates must sign together; 0 for no recovery."""
     from consentum.sdk import helpers  # noqa: PLC0415 - as above
 
-    _show(helpers.set_recovery(_identity(home), threshold), f"{threshold} together, three days from now", as_json)
+    _show(home, helpers.set_recovery(_identity(home), threshold), f"{threshold} together, three days from now", as_json)
 
 
 @recovery.command("propose")
@@ -198,7 +205,7 @@ def recovery_finalize(identity: str, home: Path, as_json: bool) -> None:
     """Complete a pending change once its delay is over; anybody may."""
     from consentum.sdk import helpers  # noqa: PLC0415 - as above
 
-    _show(helpers.finalize(_identity(home), identity), "finalization handed in", as_json)
+    _show(home, helpers.finalize(_identity(home), identity), "finalization handed in", as_json)
 
 
 @recovery.command("cancel")
@@ -208,7 +215,7 @@ def recovery_cancel(home: Path, as_json: bool) -> None:
     """Stop a pending change of your own identity; refused while frozen."""
     from consentum.sdk import helpers  # noqa: PLC0415 - as above
 
-    _show(helpers.cancel(_identity(home)), "cancellation handed in", as_json)
+    _show(home, helpers.cancel(_identity(home)), "cancellation handed in", as_json)
 
 
 @recovery.command("status")

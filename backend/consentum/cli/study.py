@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import click
 
 from consentum.cli import research
 from consentum.cli.output import home_option, json_option, show
+from consentum.cli.settling import settled
 
 Made = dict[str, Any]
 
@@ -62,7 +64,13 @@ def propose(home: Path, name: str, as_json: bool, **given: Any) -> None:
     made, domain = _terms(given["terms"]), connection.deployment.study_domain
     signed = boards.propose(domain, connection.key, _raw(given["board"]), made, texts)
     told = connection.gateway.post("/v1/studies", boards.propose_body(signed, words, texts))
-    show(told, [f"study {told['study']}", "it is before its board"], as_json)
+
+    def again() -> Made:
+        status = connection.registries.study(_raw(told["study"])).status
+        return {"state": "queued" if status == "none" else "mined"}
+
+    told |= settled({"state": "queued"}, again)
+    show(told, [f"study {told['study']}", f"{told['state']}; now its board decides"], as_json)
 
 
 @group.command("show")
@@ -131,6 +139,7 @@ def members(home: Path, study: str, added: tuple[str, ...], removed: tuple[str, 
         of = (identity, nonce + offset)
         signed = boards.set_member(connection.deployment.study_domain, connection.key, of, who, allowed)
         answers.append(connection.gateway.post(f"/v1/studies/{told['study']}/members", boards.lead_body(signed)))
+    answers = [settled(one, partial(connection.gateway.get, f"/v1/relayed/{one['id']}")) for one in answers]
     lines = [f"{'in' if allowed else 'out'}: {who}" for who, allowed in wanted] or list(told["members"])
     show({"members": told["members"], "sent": answers}, lines, as_json)
 
@@ -148,7 +157,8 @@ def withdraw(home: Path, study: str, as_json: bool) -> None:
     nonce = connection.registries.study(identity).lead_nonce
     signed = boards.withdraw(connection.deployment.study_domain, connection.key, (identity, nonce))
     answer = connection.gateway.post(f"/v1/studies/{told['study']}/withdrawal", boards.lead_body(signed))
-    show(answer, [f"{answer['state']}: the study is closed within moments"], as_json)
+    answer |= settled(answer, lambda: connection.gateway.get(f"/v1/relayed/{answer['id']}"))
+    show(answer, [f"{answer['state']}: the study is closed once that is on chain"], as_json)
 
 
 def _mine(home: Path, name: str) -> tuple[Any, Made]:

@@ -10,7 +10,7 @@ import sys
 import threading
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,10 +18,14 @@ from consentum.cli.output import json_option, show
 from consentum.errors import ConsentumError, SettingsError, UnavailableError
 from consentum.settings import private_key_from_environment, service_environment
 
+if TYPE_CHECKING:
+    from consentum.wiring.allowing import Allowed
+
 DEFAULT_FOLDER = Path(".consentum")
 DETACHED_SECONDS = 180
 DOWN_SECONDS = 60
 LOG = "up.log"
+ALLOWING = ("--custodian", "--sponsored", "--accept-board")
 
 folder_option = click.option(
     "--folder",
@@ -41,29 +45,34 @@ folder_option = click.option(
 @click.option("--threshold", type=click.IntRange(2, 255), help="How many of them open a record.  [default: 2]")
 @click.option("--port", type=click.IntRange(1, 65_000), help="First of the ports, one per process.  [default: 8545]")
 @click.option("--board", is_flag=True, help="Found a board whose keys are in the folder: for development.")
+@click.option("--custodian", "custodians", multiple=True, help="Address that may deposit; once each, at any time.")
+@click.option("--sponsored", multiple=True, help="Address whose messages the gateway pays for; once each, at any time.")
+@click.option("--accept-board", "boards", multiple=True, help="Id of a board to work for; once each, at any time.")
 @click.option("--detach", is_flag=True, help="Return when everything is ready; end it with `consentum down`.")
 @json_option
 def up(folder: Path, as_json: bool, detach: bool, board: bool, **options: Any) -> None:
-    """Start the whole system in one folder; harmless to repeat.
+    """Start the whole system in one folder; harmless to repeat, and to repeat with more people and boards to serve.
 
     Ctrl-C ends it and loses nothing. With --rpc, CONSENTUM_DEPLOYER_KEY pays for the contracts and the services' gas.
     """
-    from consentum.wiring.supervisor import is_running  # noqa: PLC0415 - web3 takes a second to load
+    from consentum.wiring.allowing import Allowed  # noqa: PLC0415 - web3 takes a second to load
+    from consentum.wiring.supervisor import is_running  # noqa: PLC0415 - as above
 
+    allowed = Allowed(**{name: options.pop(name) for name in ("custodians", "sponsored", "boards")})
     wanted = {name: value for name, value in options.items() if value}
     if "rpc" in wanted:
         wanted["embedded"] = False
     if wanted.get("threshold", 2) > wanted.get("servers", 3) and not (folder / "system.json").exists():
         raise SettingsError("more servers are needed than there are", field="threshold")
     if is_running(folder):
-        _already(folder, wanted, as_json)
+        _already(folder, wanted, allowed, as_json)
     elif detach:
-        _detached(folder, wanted, board, as_json)
+        _detached(folder, wanted, (board, allowed), as_json)
     else:
-        _foreground(folder, wanted, board, as_json)
+        _foreground(folder, wanted, (board, allowed), as_json)
 
 
-def _foreground(folder: Path, wanted: dict[str, Any], board: bool, as_json: bool) -> None:
+def _foreground(folder: Path, wanted: dict[str, Any], serve: tuple[bool, Allowed], as_json: bool) -> None:
     from consentum.wiring.supervisor import Supervisor, merged, payer_for  # noqa: PLC0415 - as above
 
     known = merged(folder, wanted)
@@ -79,7 +88,7 @@ def _foreground(folder: Path, wanted: dict[str, Any], board: bool, as_json: bool
     supervisor = Supervisor(folder, wanted, payer, lambda line: click.echo(line, err=True))
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, on_signal)
-    supervisor.start(board)
+    supervisor.start(*serve)
     try:
         _tell(folder, as_json, "ready; Ctrl-C ends it")
         supervisor.watch(stop)
@@ -87,14 +96,17 @@ def _foreground(folder: Path, wanted: dict[str, Any], board: bool, as_json: bool
         supervisor.stop()
 
 
-def _detached(folder: Path, wanted: dict[str, Any], board: bool, as_json: bool) -> None:
+def _detached(folder: Path, wanted: dict[str, Any], serve: tuple[bool, Allowed], as_json: bool) -> None:
     """The same command again, as a process of its own; its failure becomes ours."""
     from consentum.wiring.inventory import gone  # noqa: PLC0415 - as above
 
     given = {name: value for name, value in wanted.items() if name not in ("embedded", "unsafe_foreign_rpc")}
     command = [sys.executable, "-m", "consentum.cli.main", "up", "--json", "--folder", str(folder)]
     command += [word for name, value in given.items() for word in (f"--{name}", str(value))]
+    board, allowed = serve
     command += ["--unsafe-foreign-rpc"] * bool(wanted.get("unsafe_foreign_rpc")) + ["--board"] * board
+    for option, named in zip(ALLOWING, (allowed.custodians, allowed.sponsored, allowed.boards), strict=True):
+        command += [word for one in named for word in (option, one)]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / LOG).open("ab") as log:
         start = log.tell()
@@ -141,22 +153,24 @@ def _failure(log: Path, start: int) -> ConsentumError:
     return UnavailableError(f"the start failed; see {log}")
 
 
-def _already(folder: Path, wanted: dict[str, Any], as_json: bool) -> None:
-    """A second `up`: the supervisor starts what is not running; we wait until it has."""
+def _already(folder: Path, wanted: dict[str, Any], allowed: Allowed, as_json: bool) -> None:
+    """A second `up`: the supervisor starts what is not running, and what has whom to serve anew; we wait until it
+    has."""
     from consentum.wiring.health import unready  # noqa: PLC0415 - as above
     from consentum.wiring.inventory import Inventory, gone  # noqa: PLC0415 - as above
-    from consentum.wiring.supervisor import is_running, merged  # noqa: PLC0415 - as above
+    from consentum.wiring.supervisor import allow_now, is_running, merged  # noqa: PLC0415 - as above
 
     def waiting() -> bool:
         known = Inventory.load(folder)
         return known.supervisor is not None and (not known.ready or bool(unready(known)))
 
     merged(folder, wanted)
+    changed = allow_now(folder, allowed) if allowed and gone(waiting, DETACHED_SECONDS) else []
     if not gone(waiting, DETACHED_SECONDS):
         raise UnavailableError(f"it runs, but {', '.join(unready(Inventory.load(folder)))} is not ready")
     if not is_running(folder):
         raise UnavailableError("the start that was under way failed; run the command again")
-    _tell(folder, as_json, "it runs already")
+    _tell(folder, as_json, f"started again to know it: {', '.join(changed)}" if changed else "it runs already")
 
 
 def _tell(folder: Path, as_json: bool, last: str) -> None:
@@ -193,8 +207,11 @@ def status(folder: Path, as_json: bool) -> None:
     lines = [f"chain {told['chainId']} at {told['rpc']}, block {told['block']}"]
     for name, part in told["processes"].items():
         why = "; ".join(f"{where}: {reason}" for where, reason in part["why"].items())
-        more = [f"{key} {part[key]}" for key in ("address", "balance", "journal") if part.get(key) is not None]
+        more = [
+            f"{key} {part[key]}" for key in ("endpoint", "address", "balance", "journal") if part.get(key) is not None
+        ]
         lines.append(f"{name:10} {'ready' if part['ready'] else 'NOT READY (' + why + ')'}  " + "  ".join(more))
+    lines += [f"committee {told['committee']}"] + [f"board {told['board']}"] * bool(told["board"])
     show(told, lines, as_json)
     if not told["ready"]:
         raise click.exceptions.Exit(3)

@@ -77,7 +77,7 @@ def run(package: JobPackage, source: Source, bounds: Bounds, halt: Halt | None =
     """The declared outputs. JobFailed: it raised, ran out of time, or its outputs are not the declared ones;
     ConsentChanged: it did not catch that; whatever `source` raises; and why it was halted."""
     with tempfile.TemporaryDirectory(prefix="consentum-job-", dir=bounds.scratch) as name:
-        folder = Path(name)
+        folder = Path(name).resolve()  # the job starts inside it, where a relative name would lead nowhere
         for path, content in package.files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(content)

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
@@ -78,6 +78,16 @@ def lay_out_servers(
         settings = lay_out(path, "keyserver", KeyServerSettings, about, next_port)
         servers.append(KeyServerProcess(number, path, account_of(path), settings.endpoint))
     return servers
+
+
+def introduce(servers: Sequence[KeyServerProcess]) -> None:
+    """Each is told of the others, for notices; peers that somebody wrote into its settings stay."""
+    for server in servers:
+        settings = KeyServerSettings.load(server.folder)
+        others = (other.endpoint for other in servers if other is not server)
+        peers = tuple(dict.fromkeys((*settings.peers, *others)))
+        if peers != settings.peers:
+            replace(settings, peers=peers).save(server.folder)
 
 
 def _numbered(folder: Path, folders: list[Path]) -> list[Path]:

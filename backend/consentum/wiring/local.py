@@ -21,7 +21,8 @@ from consentum.domain.profiles import profile_for
 from consentum.errors import ConsentumError, UnavailableError
 from consentum.settings import GatewaySettings, RunnerSettings
 from consentum.wiring import founding
-from consentum.wiring.layout import KeyServerProcess, account_of, lay_out, lay_out_servers
+from consentum.wiring.allowing import together
+from consentum.wiring.layout import KeyServerProcess, account_of, introduce, lay_out, lay_out_servers
 from consentum.wiring.ports import free_port, require_free
 from consentum.wiring.spawn import Processes, anvil_command, service_command
 
@@ -39,7 +40,7 @@ class LocalSystem:
 
     next_port gives a port for each process that has none yet. payer: pays for contracts, committee and gas; None for
     the development chain's own account. keep_chain: whether Anvil's state outlives it. gateway_options: further
-    settings of a gateway that is made now.
+    settings of a gateway that is made now. with_peers: whether key servers pass notices on to each other.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class LocalSystem:
     unsafe_foreign_rpc: bool = False
     profile: str | None = None
     gateway_options: dict[str, Any] = field(default_factory=dict)
+    with_peers: bool = False
     services: Processes = field(init=False)
     servers: list[KeyServerProcess] = field(default_factory=list)
     rpc_url: str = ""
@@ -112,6 +114,8 @@ class LocalSystem:
         }
         common["unsafe_foreign_rpc"] = self.unsafe_foreign_rpc
         self.servers = lay_out_servers(self.folder, self.size, common, self.next_port)
+        if self.with_peers:
+            introduce(self.servers)
         endpoints = tuple(server.endpoint for server in self.servers)
         folder, about = self.folder / "gateway", {**common, **self.gateway_options, "key_servers": endpoints}
         self.gateway_url = lay_out(folder, "gateway", GatewaySettings, about, self.next_port).endpoint
@@ -135,8 +139,9 @@ class LocalSystem:
         return founding.found_committee(self.sender, self.threshold, [server.address for server in self.servers])
 
     def start_runner(self, board: bytes, committee: bytes) -> None:
-        """The runner takes jobs of this board alone (b"" for none), and believes this committee alone."""
-        boards = ("0x" + board.hex(),) if board else ()
+        """The runner takes jobs of this board (b"" for none) and of those in its settings, and believes this committee
+        alone."""
+        boards = together(self.runner_settings.boards, ("0x" + board.hex(),) if board else ())
         settings = replace(self.runner_settings, boards=boards, committees=("0x" + committee.hex(),))
         settings.save(self.folder / "runner")
         self.serve("runner", "runner", self.folder / "runner")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from consentum.adapters.store.engine import FolderLock
 from consentum.errors import SettingsError
 from consentum.settings import GatewaySettings, KeyServerSettings, RunnerSettings, ServiceSettings
 from consentum.wiring import inventory
+from consentum.wiring.allowing import Allowed, allow
 from consentum.wiring.founding import DevelopmentBoard, read
 from consentum.wiring.inventory import Inventory, Part, Running
 from consentum.wiring.local import ANVIL_KEY, HOST, LocalSystem
@@ -25,6 +27,7 @@ Say = Callable[[str], None]
 LOOK_SECONDS = 0.25
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 STEADY_SECONDS = 60.0
+NOBODY = Allowed()
 END_SECONDS = 20.0
 DEVELOPMENT_CHAINS = (31337, 1337)
 KINDS: dict[str, type[ServiceSettings]] = {
@@ -64,12 +67,13 @@ class Supervisor:
             payer=payer,
             unsafe_foreign_rpc=self.known.unsafe_foreign_rpc,
             profile=self.known.profile,
+            with_peers=True,
         )
         self._fates: dict[str, _Fate] = {}
 
-    def start(self, with_board: bool) -> None:
-        """Until every process is ready. On any error everything that was started is ended. PortTakenError before
-        anything is."""
+    def start(self, with_board: bool, allowed: Allowed = NOBODY) -> None:
+        """Until every process is ready, serving also whom `allowed` names. On any error everything that was started is
+        ended. PortTakenError before anything is."""
         for process in self.known.alive.values():  # of a supervisor that was killed
             process.end(END_SECONDS)
         for port in self._all_ports:
@@ -77,7 +81,7 @@ class Supervisor:
         try:
             self.known.ready, self.known.supervisor = False, Running.of(os.getpid())
             self.known.save(self._folder)
-            self._start(with_board)
+            self._start(with_board, allowed)
             self._say("waiting until all are ready")
             self.system.wait_ready()
             self.known.ready = True
@@ -86,7 +90,7 @@ class Supervisor:
             self.stop()
             raise
 
-    def _start(self, with_board: bool) -> None:
+    def _start(self, with_board: bool, allowed: Allowed) -> None:
         system, known = self.system, self.known
         if known.embedded:
             self._say("starting the chain")
@@ -95,6 +99,10 @@ class Supervisor:
             system.use_chain(known.rpc, self._say)
         known.rpc, known.chain_id = system.rpc_url, system.deployment.chain_id
         known.deployment = str(system.deployment_path.resolve())
+        board = DevelopmentBoard(self._folder / "board") if with_board or known.board else None
+        known.board = "0x" + board.id.hex() if board else ""
+        system.lay_out()
+        allow(self._folder, replace(allowed, boards=(*allowed.boards, *filter(None, [known.board]))))
         self._say("starting key servers and gateway")
         system.start_services()
         self._note()
@@ -102,12 +110,10 @@ class Supervisor:
         if not committee or not read(system.rpc, system.deployment, "KeyServerRegistry", "committeeOf", committee)[0]:
             committee = system.found_committee()
             known.committee = "0x" + committee.hex()
-        if with_board or known.board:
-            board = DevelopmentBoard(self._folder / "board")
+        if board:
             board.found(system.rpc, system.deployment, system.sender, system.runner_address)
-            known.board = "0x" + board.id.hex()
         self._say("starting the runner")
-        system.start_runner(bytes.fromhex(known.board.removeprefix("0x")), committee)
+        system.start_runner(board.id if board else b"", committee)
         self._note()
 
     def watch(self, stop: threading.Event) -> None:
@@ -121,7 +127,8 @@ class Supervisor:
         """Whether it was started again."""
         fate, now = self._fates.setdefault(name, _Fate()), time.monotonic()
         if fate.again is None:
-            fate.failures = 0 if now - fate.started > STEADY_SECONDS else fate.failures
+            told_to_end = code in (0, -signal.SIGTERM)  # by somebody who wants it to read its settings again
+            fate.failures = 0 if told_to_end or now - fate.started > STEADY_SECONDS else fate.failures
             pause = min(FIRST_PAUSE * 2**fate.failures, LONGEST_PAUSE)
             fate.failures, fate.again = fate.failures + 1, now + pause
             self._say(f"{name} ended (exit code {code}); it starts again in {pause:g} s")
@@ -186,6 +193,17 @@ def merged(folder: Path, wanted: dict[str, Any]) -> Inventory:
         if getattr(known, name) != value:
             raise SettingsError("the system in this folder was made with another value", field=name)
     return known
+
+
+def allow_now(folder: Path, allowed: Allowed) -> list[str]:
+    """Lets a system that runs serve these too: writes its settings and ends the services that must read them, which
+    its supervisor starts again; their names."""
+    changed = allow(folder, allowed)
+    for name in changed:
+        process = Inventory.load(folder).parts[name].process
+        if process is not None:
+            process.end(END_SECONDS)
+    return changed
 
 
 def is_running(folder: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -51,6 +52,13 @@ def main(body: str) -> str:
 def test_the_declared_outputs_come_back() -> None:
     code = "def main(data):\n    many = [r.pseudonym for r in data]\n    return {'out': many, 'n': {'of': len(many)}}\n"
     assert ran(code, ("out", "n")) == {"out": ["p1", "p2", "p1"], "n": {"of": 3}}
+
+
+def test_the_scratch_folder_may_be_named_relatively(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("scratch").mkdir()
+    bounds = Bounds(20.0, 4_096, Path("scratch"))
+    assert run(package(main("return {'out': 1}")), HeldRecords(RECORDS), bounds) == {"out": 1}
 
 
 def test_a_job_may_be_of_several_files() -> None:
