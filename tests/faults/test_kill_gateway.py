@@ -103,12 +103,9 @@ def test_what_the_gateway_acknowledged_survives_its_kills(stack: Stack, tmp_path
         system.wait_ready()
     assert all(hammer.hit[kind] >= ENOUGH for kind in ("grant", "revoke", "deposit", "content")), hammer.hit
     assert min(map(len, (told.granted, told.revoked, told.contents, told.deposits))) >= KILLS
-    assert until(
-        lambda: all(s.granted_at for s in system.ledger.standings(system.ledger.view().latest, told.granted)), 90
-    )
-    assert until(
-        lambda: all(s.revoked_at for s in system.ledger.standings(system.ledger.view().latest, told.revoked)), 90
-    )
+    ledger = system.ledger
+    assert until(lambda: all(s.granted_at for s in ledger.standings(ledger.view().latest, told.granted)), 90)
+    assert until(lambda: all(s.revoked_at for s in ledger.standings(ledger.view().latest, told.revoked)), 90)
     session = stack.session(system.gateway_url, custodian)
     fetching, cids = GatewayContent(session, tmp_path / "cache"), list(told.contents)
     for start in range(0, len(cids), 50):
