@@ -44,6 +44,7 @@ figure, axes = plt.subplots(figsize=(7, 2.5))
 bars = axes.barh(list(shown), [count if isinstance(count, int) else 4 for count in shown.values()], color="#3b6ea5")
 axes.bar_label(bars, [str(count) for count in shown.values()], padding=3)
 axes.invert_yaxis()
+axes.margins(x=0.1)
 axes.set_xlabel("records, rounded to 5")
 axes.set_title(f"Decided at block {cohort.block}")
 plt.show()
@@ -55,7 +56,7 @@ plt.show()
 # useless for science: the columns are independent of each other.
 
 # %%
-sample = study.sample(["pathology"], n=200)
+sample = study.sample(["pathology"], n=2_000)
 frame = sample.to_pandas()
 print(sample)
 frame.iloc[:5, :6]

@@ -68,9 +68,9 @@ def propose(system: System, lead: WalletKey, board: bytes, what: Terms, form: by
     return typed.struct_hash(message), call
 
 
-def found_studies(system: System, cast: Cast) -> tuple[Board, dict[str, bytes]]:
-    """A board, its accredited runner, and two approved studies with their forms."""
-    board = Board(system, cast)
+def found_studies(system: System, cast: Cast, board: Board | None = None) -> tuple[Board, dict[str, bytes]]:
+    """A board (a new one unless given), its accredited runner, and two approved studies with their forms."""
+    board = board or Board(system, cast)
     purposes = int(Purpose.HEALTH_RESEARCH | Purpose.DISEASE_RESEARCH)
     promises = int(Condition.ETHICS_APPROVAL | Condition.PUBLICATION)
     compute = Terms(purposes, promises, int(Category.PATHOLOGY), int(Access.COMPUTE), (), bytes(32))

@@ -8,8 +8,9 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from consentum.wiring.founding import ANVIL_KEY
 from consentum.wiring.layout import KeyServerProcess
-from consentum.wiring.local import ANVIL_KEY, LocalSystem
+from consentum.wiring.local import LocalSystem
 from consentum.wiring.ports import free_port
 
 __all__ = ["ANVIL_KEY", "SERVERS", "THRESHOLD", "KeyServerProcess", "System", "free_port"]

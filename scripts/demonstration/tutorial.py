@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
-import secrets
 import tempfile
 import time
 from pathlib import Path
@@ -19,16 +17,16 @@ from nbclient import NotebookClient
 from sklearn.datasets import load_breast_cancer
 
 from consentum.adapters.peers.http import HttpClient
-from consentum.crypto import typed
 from consentum.domain.dictionary import DataDictionary
-from consentum.domain.messages import Approve, Propose, Terms
-from consentum.domain.parsing import hexed
+from consentum.domain.messages import Approve, Terms
+from consentum.domain.parsing import as_bytes, hexed
 from consentum.domain.terms import Access, Category, Condition, Purpose
-from consentum.ports.transactions import Call
+from consentum.flow.client import boards
 from consentum.sdk.publishing import publish
 from consentum.settings import ClientSettings
 from consentum.wiring.client import HomeKeys, connect, create_home
-from scripts.demonstration.people import FORM_STUDY, YEAR_SECONDS, Cast, cast, form_hash
+from consentum.wiring.local import wait_for
+from scripts.demonstration.people import FORM_STUDY, YEAR_SECONDS, Cast, cast
 from scripts.demonstration.stages import (
     Board,
     consent_all,
@@ -40,7 +38,6 @@ from scripts.demonstration.stages import (
 )
 from scripts.demonstration.story import Story
 from scripts.demonstration.system import System
-from scripts.demonstration.system import _wait as wait_for
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 NAME, TITLE = "breast-diagnosis", "Breast diagnosis from measured shapes"
@@ -52,17 +49,19 @@ def prepare(system: System, people: Cast, story: Story) -> Path:
     """Everything up to the researcher's first question; her home."""
     with story.stage("system", "A chain, three key servers, a gateway, a runner"):
         system.start_chain(story.say)
-        system.start_services()
-        _serve_custodians(system, people)
+        board = Board(system, people)
+        system.gateway_options = {"boards": (hexed(board.id),)}
+        system.start_services([key.address.lower() for key in people.custodians])
         committee = found_committee(system)
         home = system.folder / "home"
+        wait_for(lambda: HttpClient(system.gateway_url).get("/live")["status"] == "live", system.gateway_url)
         create_home(home, system.gateway_url, system.rpc_url)
         people.researcher = connect(home).key
-    with story.stage("study", "A board approves the researcher's study"):
-        board, studies = found_studies(system, people)
-        studies["diagnosis"] = _found_study(system, people, board)
+    with story.stage("study", "The researcher proposes a study, and a board approves it"):
+        _, studies = found_studies(system, people, board)
         system.start_runner(board.id, committee)
         system.wait_ready()
+        studies["diagnosis"] = _found_study(system, people, home, board.id)
         publish_forms(system, people)
     with story.stage("records", "Custodians deposit and say what their records look like; patients consent"):
         enrol(system, people)
@@ -72,34 +71,26 @@ def prepare(system: System, people: Cast, story: Story) -> Path:
     return home
 
 
-def _serve_custodians(system: System, people: Cast) -> None:
-    """The gateway's operator names the custodians it works for."""
-    system.stop("gateway")
-    path = system.folder / "gateway" / "settings.json"
-    settings = json.loads(path.read_text("utf-8"))
-    settings["custodians"] = [key.address.lower() for key in people.custodians]
-    path.write_text(json.dumps(settings), "utf-8")
-    system.start_gateway()
-    wait_for(lambda: HttpClient(system.gateway_url).get("/live")["status"] == "live", system.gateway_url)
-
-
-def _found_study(system: System, people: Cast, board: Board) -> bytes:
-    """A study of the researcher's own, approved for a year, with a card at the gateway; its id."""
-    lead = people.researcher
+def _found_study(system: System, people: Cast, home: Path, board: bytes) -> bytes:
+    """A study of the researcher's own, proposed and approved for a year as everybody does it: through the gateway; its
+    id."""
+    connection = connect(home)
+    domain, registries = connection.deployment.study_domain, connection.registries
     purposes = int(Purpose.HEALTH_RESEARCH | Purpose.DISEASE_RESEARCH)
     promises = int(Condition.ETHICS_APPROVAL | Condition.PUBLICATION)
     terms = Terms(purposes, promises, int(Category.PATHOLOGY), int(Access.COMPUTE), (), bytes(32))
-    message = Propose(lead.address.lower(), board.id, terms, (form_hash(FORM_STUDY),), secrets.token_bytes(32))
-    signature = lead.sign(typed.digest(system.deployment.study_domain, message))
-    study = typed.struct_hash(message)
-    what = (terms.purposes, terms.conditions, terms.categories, terms.access, [], terms.protocol)
-    arguments = (lead.address, board.id, what, list(message.forms), message.salt, signature)
-    system.sender.send([Call("StudyRegistry", "propose", arguments)])
-    system.sender.send([board.decide(Approve, "approve", study, 1, int(time.time()) + YEAR_SECONDS)])
-    connection = connect(system.folder / "home")
-    card = {"propose": typed.to_json(message), "signature": hexed(signature), "forms": [FORM_STUDY]}
+    signed = boards.propose(domain, connection.key, board, terms, [FORM_STUDY])
     words = {"name": NAME, "title": TITLE, "summary": "Does a tumour's measured shape tell whether it is benign?"}
-    connection.gateway.post("/v1/studies", {**card, **words})
+    told = connection.gateway.post("/v1/studies", boards.propose_body(signed, words, [FORM_STUDY]))
+    study = as_bytes(told["study"], "study", 32)
+    wait_for(lambda: registries.study(study).status == "proposed", "the proposal")
+    approval = Approve(study, 1, int(time.time()) + YEAR_SECONDS, registries.board(board).nonce)
+    for member in people.board[:2]:
+        client = HttpClient(system.gateway_url)
+        client.sign_in(member, system.deployment.user_domain)
+        client.post("/v1/motions", boards.vote(domain, member, approval))
+        client.close()
+    wait_for(lambda: registries.study(study).status == "approved", "the approval")
     return study
 
 

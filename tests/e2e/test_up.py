@@ -15,6 +15,11 @@ from typing import Any
 
 import pytest
 
+from consentum.adapters.chain.rpc import Rpc
+from consentum.crypto.signing import WalletKey
+from consentum.errors import ConsentumError
+from consentum.wiring.founding import balance
+from consentum.wiring.spawn import anvil_command
 from tests.e2e.stack import ROOT, until
 
 pytestmark = pytest.mark.processes
@@ -33,10 +38,11 @@ def free_ports(count: int) -> int:
     raise AssertionError("no free ports")
 
 
-def consentum(*arguments: str) -> tuple[int, dict[str, Any]]:
+def consentum(*arguments: str, **variables: str) -> tuple[int, dict[str, Any]]:
     os.environ.setdefault("CONSENTUM_ANVIL", str(ROOT / ".tools" / "bin" / "anvil"))
     command = [sys.executable, "-m", "consentum.cli.main", *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+    environment = {**os.environ, **variables}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240, env=environment)
     return done.returncode, json.loads(done.stdout or done.stderr.splitlines()[-1])
 
 
@@ -81,3 +87,52 @@ def test_a_dead_server_is_started_again_and_down_and_up_lose_nothing(folder: Pat
         assert first[name] == second[name] != ""
     addresses = [{name: part["address"] for name, part in told["parts"].items()} for told in (first, second)]
     assert addresses[0] == addresses[1]
+
+
+@pytest.fixture
+def chain() -> Iterator[str]:
+    """Somebody else's chain: its URL."""
+    os.environ.setdefault("CONSENTUM_ANVIL", str(ROOT / ".tools" / "bin" / "anvil"))
+    port = free_ports(1)
+    process = subprocess.Popen(anvil_command(port, None), stdout=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+
+    def there() -> bool:
+        try:
+            return bool(Rpc(url).call("eth_chainId"))
+        except ConsentumError:
+            return False
+
+    assert until(there)
+    yield url
+    process.terminate()
+    process.wait(timeout=10)
+
+
+def test_on_a_chain_that_is_there_one_key_pays_and_the_chain_outlives_the_system(folder: Path, chain: str) -> None:
+    rpc, where, key = Rpc(chain), ("--folder", str(folder)), WalletKey()
+    up = ("up", *where, "--rpc", chain, "--servers", "2", "--port", str(free_ports(6)), "--detach")
+    paying = {"CONSENTUM_DEPLOYER_KEY": key.secret.hex()}
+    code, told = consentum(*up, **paying)
+    assert (code != 0, told["code"], told["field"]) == (True, "SETTINGS", "CONSENTUM_DEPLOYER_KEY"), "it has nothing"
+
+    rpc.call("anvil_setBalance", key.address, hex(10**18))
+    code, first = consentum(*up, **paying)
+    assert code == 0, first
+    assert set(first["parts"]) == {"server 1", "server 2", "gateway", "runner"}, "the chain is not ours"
+    assert consentum("status", *where)[1]["ready"]
+    assert 0 < balance(rpc, key.address) < 86 * 10**16  # three services have their 0.05
+    assert balance(rpc, first["parts"]["gateway"]["address"]) > 0
+    for number in (1, 2):
+        pid = first["parts"][f"server {number}"]["process"]["pid"]
+        assert b"CONSENTUM_DEPLOYER_KEY" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+    committee = ["keyserver", "committee", "--rpc", chain, "--deployment", str(folder / "deployment.json")]
+    committee += ["--threshold", "2", "--member", first["parts"]["server 2"]["address"]]
+    code, told = consentum(*committee, "--member", first["parts"]["server 1"]["address"], **paying)
+    assert (code, told["committee"]) == (0, first["committee"]), "it is there already"
+    code, told = consentum(*committee, "--member", key.address, **paying)
+    assert (code != 0, told["code"]) == (True, "NOT_FOUND"), "it is no key server"
+
+    assert consentum("down", *where)[0] == 0
+    assert int(rpc.call("eth_blockNumber"), 16) > 0

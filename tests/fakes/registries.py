@@ -27,7 +27,7 @@ class MemoryRegistries:
     allowed: set[tuple[bytes, str]] = field(default_factory=set)
 
     def identity(self, identity: str) -> IdentityFacts:
-        return self.identities.get(identity.lower(), IdentityFacts(0, NOBODY, 0, 0))
+        return self.identities.get(identity.lower(), IdentityFacts(identity.lower(), 0, 0))
 
     def board(self, board: bytes) -> BoardFacts:
         return self.boards.get(board, BoardFacts((), 0, 0))

@@ -31,8 +31,8 @@ from scripts.demonstration.people import Patient
 from scripts.demonstration.proof import audit
 from scripts.demonstration.system import KeyServerProcess
 from tests.e2e.stack import Stack, until
+from tests.faults.hammer import batches
 from tests.faults.liar import Liar, about, standing_still, words
-from tests.faults.test_kill_minus_nine import batches
 
 pytestmark = pytest.mark.processes
 

@@ -23,7 +23,7 @@ from consentum.flow.wire import Notice, ReleaseRequest
 from scripts.demonstration.jobs import submit
 from scripts.demonstration.proof import audit
 from tests.e2e.stack import Silent, Stack, until
-from tests.faults.test_kill_minus_nine import assert_journalled, batches
+from tests.faults.hammer import assert_journalled, batches
 
 pytestmark = pytest.mark.processes
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small file system")

@@ -15,9 +15,6 @@ from consentum.crypto.typed import contracts_path
 from consentum.errors import SettingsError
 from consentum.settings import private_key_from_environment
 
-# The first account of the mnemonic "test test … junk", Anvil's own: public, so worthless anywhere else.
-DEVELOPMENT_KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
-
 
 @click.group("contracts")
 def group() -> None:
@@ -61,13 +58,10 @@ def deploy_command(rpc: str, out: Path, as_json: bool) -> None:
     CONSENTUM_DEPLOYER_KEY pays; on a development chain its first account does.
     """
     from consentum.adapters.chain.rpc import Rpc  # noqa: PLC0415 - click builds the help without it
+    from consentum.wiring.founding import payer_for  # noqa: PLC0415 - as above
 
     chain_id = int(str(Rpc(rpc).call("eth_chainId")), 16)
-    key = private_key_from_environment("CONSENTUM_DEPLOYER_KEY")
-    if key is None:
-        if chain_id not in (31337, 1337):
-            raise SettingsError("set CONSENTUM_DEPLOYER_KEY to the key that pays", field="CONSENTUM_DEPLOYER_KEY")
-        key = bytes.fromhex(DEVELOPMENT_KEY)
+    key = payer_for(rpc, private_key_from_environment("CONSENTUM_DEPLOYER_KEY"))
     path = out / f"{chain_id}.json"
     made = deploy(rpc, path, key, lambda line: click.echo(line, err=as_json))
     show({"path": str(path), "deployment": asdict(made)}, [f"written: {path}"], as_json)

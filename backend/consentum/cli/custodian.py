@@ -243,7 +243,6 @@ def staff_remove(address: str, home: Path, as_json: bool) -> None:
 
 def _identity(home: Path) -> Any:
     from consentum.sdk.helpers import Identity  # noqa: PLC0415 - as above
-    from consentum.wiring.custodian import open_custodian  # noqa: PLC0415 - as above
+    from consentum.wiring.client import connect  # noqa: PLC0415 - as above
 
-    opened = open_custodian(home)
-    return Identity(opened.connection, opened.identities)
+    return Identity(connect(home))

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`consentum keyserver`: init, serve, status, audit; rotate, drain, backup-key, backup, restore."""
+"""`consentum keyserver`: init, serve, status, audit; committee; rotate, drain, backup-key, backup, restore."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -48,6 +49,33 @@ def audit(folder: Path, as_json: bool) -> None:
         raise CorruptError(f"altered entries: {', '.join(map(str, altered))}", field="journal")
     size, root = store.journal_size(), store.root().hex()
     show({"entries": size, "root": "0x" + root}, [f"{size} entries, root {root}"], as_json)
+
+
+@group.command("committee")
+@click.option("--rpc", required=True, help="URL of the chain's node.")
+@click.option(
+    "--deployment",
+    type=click.Path(path_type=Path, exists=True),
+    required=True,
+    help="The contracts, a file.",
+)
+@click.option("--member", "members", multiple=True, required=True, help="A key server's address; once per server.")
+@click.option("--threshold", type=int, required=True, help="How many of them open a record.")
+@click.option("--profile", help="anvil, ganache, ethereum or l2; default: the chain's own.")
+@json_option
+def committee(members: tuple[str, ...], threshold: int, as_json: bool, **chain: Any) -> None:
+    """Found a committee of key servers that serve already; prints its id. Harmless to repeat.
+
+    CONSENTUM_DEPLOYER_KEY pays; on a development chain its first account does.
+    """
+    from consentum.settings import private_key_from_environment  # noqa: PLC0415 - as above
+    from consentum.wiring import founding  # noqa: PLC0415 - as above
+
+    key = private_key_from_environment("CONSENTUM_DEPLOYER_KEY")
+    ledger, sender = founding.paid_by(chain["rpc"], chain["deployment"], key, chain["profile"])
+    found, listed = founding.found_announced(ledger, sender, threshold, members)
+    told = {"committee": "0x" + found.hex(), "threshold": threshold, "members": listed}
+    show(told, [f"committee {told['committee']}: any {threshold} of {len(listed)} open a record"], as_json)
 
 
 _file = click.Path(path_type=Path, dir_okay=False)

@@ -26,10 +26,9 @@ role_option = click.option(
 
 def _identity(home: Path) -> Any:
     from consentum.sdk.helpers import Identity  # noqa: PLC0415 - web3 takes a second to load; help should not
-    from consentum.wiring.patient import open_patient  # noqa: PLC0415 - as above
+    from consentum.wiring.client import connect  # noqa: PLC0415 - as above
 
-    opened = open_patient(home)
-    return Identity(opened.connection, opened.identities)
+    return Identity(connect(home))
 
 
 def _show(home: Path, answer: dict[str, Any], what: str, as_json: bool) -> None:

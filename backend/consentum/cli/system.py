@@ -73,7 +73,8 @@ def up(folder: Path, as_json: bool, detach: bool, board: bool, **options: Any) -
 
 
 def _foreground(folder: Path, wanted: dict[str, Any], serve: tuple[bool, Allowed], as_json: bool) -> None:
-    from consentum.wiring.supervisor import Supervisor, merged, payer_for  # noqa: PLC0415 - as above
+    from consentum.wiring.founding import payer_for  # noqa: PLC0415 - as above
+    from consentum.wiring.supervisor import Supervisor, merged  # noqa: PLC0415 - as above
 
     known = merged(folder, wanted)
     key = private_key_from_environment("CONSENTUM_DEPLOYER_KEY")

@@ -41,13 +41,16 @@ class StudyFacts:
 
 @dataclass(frozen=True, slots=True)
 class IdentityFacts:
-    """nonce: of the controller's next message; pending_from: when a pending owner change can be finalized, 0 if there
-    is none."""
+    """owner: the controller; nonce: of its next message; recovery_threshold: how many recovery delegates must sign
+    together, 0 for no recovery; pending_owner: who becomes the owner, at the earliest at pending_from (UTC seconds, 0
+    if nobody does), and whether by_recovery."""
 
+    owner: str
     nonce: int
-    pending_owner: str
-    pending_from: int
     recovery_threshold: int
+    pending_owner: str | None = None
+    pending_from: int = 0
+    by_recovery: bool = False
 
 
 class Registries(Protocol):

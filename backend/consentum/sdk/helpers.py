@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consentum.adapters.chain.identities import Identities
 from consentum.adapters.peers.http import HttpClient
 from consentum.crypto import typed
 from consentum.domain.messages import (
@@ -23,6 +22,7 @@ from consentum.domain.messages import (
 from consentum.domain.parsing import as_integer, as_list, as_object, as_signature, hexed
 from consentum.errors import ConflictError, MalformedError, SettingsError
 from consentum.flow.client import terms
+from consentum.ports.registries import IdentityFacts
 from consentum.settings import write_json
 from consentum.wiring.client import Connection
 
@@ -38,7 +38,13 @@ class Identity:
     """An identity's way to change itself: who signs, and what the registry holds."""
 
     connection: Connection
-    identities: Identities
+
+    def facts(self, identity: str) -> IdentityFacts:
+        return self.connection.registries.identity(identity)
+
+    def nonce(self, identity: str) -> int:
+        """Of the identity's next signed change."""
+        return self.facts(identity).nonce
 
     def send(self, message: Message) -> dict[str, Any]:
         """Signs one change and hands it in; {id, state}. SignatureRefused if this key may not."""
@@ -56,14 +62,14 @@ def add_delegate(who: Identity, role: str, delegate: str, days: int) -> dict[str
     if not 1 <= days <= MAX_VALID_DAYS:
         raise MalformedError(f"a delegate is named for 1 to {MAX_VALID_DAYS} days", field="days")
     identity = who.connection.identity
-    nonce = who.identities.nonce(identity)
+    nonce = who.nonce(identity)
     return who.send(AddDelegate(identity, _kind(role), _address(delegate), days * DAY_SECONDS, nonce))
 
 
 def remove_delegate(who: Identity, role: str, delegate: str) -> dict[str, Any]:
     """Ends a delegate: at once, but a guardian or recovery delegate after three days."""
     identity = who.connection.identity
-    return who.send(RevokeDelegate(identity, _kind(role), _address(delegate), who.identities.nonce(identity)))
+    return who.send(RevokeDelegate(identity, _kind(role), _address(delegate), who.nonce(identity)))
 
 
 def set_recovery(who: Identity, threshold: int) -> dict[str, Any]:
@@ -71,13 +77,13 @@ def set_recovery(who: Identity, threshold: int) -> dict[str, Any]:
     if not 0 <= threshold <= MAX_VOTES:
         raise MalformedError(f"the threshold is 0 to {MAX_VOTES}", field="threshold")
     identity = who.connection.identity
-    return who.send(SetRecovery(identity, threshold, who.identities.nonce(identity)))
+    return who.send(SetRecovery(identity, threshold, who.nonce(identity)))
 
 
 def cancel(who: Identity) -> dict[str, Any]:
     """The controller stops a pending owner change; refused while frozen."""
     identity = who.connection.identity
-    return who.send(CancelOwner(identity, who.identities.nonce(identity)))
+    return who.send(CancelOwner(identity, who.nonce(identity)))
 
 
 def finalize(who: Identity, identity: str) -> dict[str, Any]:
@@ -116,14 +122,14 @@ def _vote(row: object) -> tuple[str, bytes]:
 def propose(who: Identity, identity: str, new_owner: str) -> Petition:
     """A recovery delegate's proposal that `new_owner` becomes the controller of somebody's identity."""
     subject = _address(identity)
-    return _signed(who, ProposeOwner(subject, _address(new_owner), who.identities.nonce(subject)), ())
+    return _signed(who, ProposeOwner(subject, _address(new_owner), who.nonce(subject)), ())
 
 
 def approve(who: Identity, petition: Petition) -> Petition:
     """One more vote. ConflictError if the identity has changed since: then propose anew."""
     proposal = petition.proposal
     as_integer(proposal.nonce, "nonce", 1 << 256)
-    if who.identities.nonce(proposal.identity) != proposal.nonce:
+    if who.nonce(proposal.identity) != proposal.nonce:
         raise ConflictError("the identity has changed since; propose anew", field="nonce")
     return _signed(who, proposal, petition.votes)
 
@@ -138,7 +144,7 @@ def _signed(who: Identity, proposal: ProposeOwner, votes: tuple[tuple[str, bytes
 
 def enough(who: Identity, petition: Petition) -> bool:
     """Whether as many have signed as the identity's threshold. SettingsError if it has no recovery at all."""
-    threshold = who.identities.standing(petition.proposal.identity).threshold
+    threshold = who.facts(petition.proposal.identity).recovery_threshold
     if threshold == 0:
         raise SettingsError("this identity has no recovery", field="threshold")
     return len(petition.votes) >= threshold
@@ -156,13 +162,13 @@ def hand_in(who: Identity, petition: Petition) -> dict[str, Any]:
 
 def status(who: Identity, identity: str) -> Mapping[str, Any]:
     """What the registry holds: owner, threshold, and an owner change that is pending."""
-    found = who.identities.standing(_address(identity))
+    found = who.facts(_address(identity))
     return {
         "identity": identity.lower(),
         "owner": found.owner,
-        "threshold": found.threshold,
-        "pending": found.pending,
-        "finalFrom": found.since,
+        "threshold": found.recovery_threshold,
+        "pending": found.pending_owner,
+        "finalFrom": found.pending_from,
         "byRecovery": found.by_recovery,
     }
 

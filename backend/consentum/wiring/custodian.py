@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from consentum.adapters.chain.identities import Identities
-from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.peers.content import GatewayContent
 from consentum.adapters.store.custody import CustodyFile
 from consentum.flow.client.deposit import Custodian, sealing_targets
@@ -26,7 +24,6 @@ class CustodianHome:
 
     connection: Connection
     book: CustodyBook
-    identities: Identities
 
     def filing(self) -> Filing:
         def send(batch: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -55,5 +52,4 @@ class CustodianHome:
 def open_custodian(folder: Path) -> CustodianHome:
     """The home in a folder. SettingsError or KeyFileError if it is not one."""
     connection = connect(folder)
-    identities = Identities(Rpc(connection.settings.rpc), connection.deployment)
-    return CustodianHome(connection=connection, book=CustodyFile(folder / BOOK_FILE), identities=identities)
+    return CustodianHome(connection=connection, book=CustodyFile(folder / BOOK_FILE))

@@ -16,19 +16,53 @@ from eth_utils.crypto import keccak
 
 from consentum.adapters.chain import codec
 from consentum.adapters.chain.deployment import Deployment
+from consentum.adapters.chain.ledger import ChainLedger
 from consentum.adapters.chain.rpc import Rpc
+from consentum.adapters.chain.sender import ChainSender
 from consentum.adapters.store.engine import read_private, write_private
 from consentum.crypto import typed
 from consentum.crypto.signing import WalletKey
 from consentum.domain.messages import Accredit
-from consentum.errors import KeyFileError, RevertedError, SettingsError, UnavailableError
+from consentum.domain.profiles import profile_for
+from consentum.errors import (
+    KeyFileError,
+    MalformedError,
+    NotFoundError,
+    RevertedError,
+    SettingsError,
+    UnavailableError,
+)
+from consentum.ports.chain import Ledger
 from consentum.ports.transactions import Call, Sender
 
+# Anvil's first account: its key is public, so it is worth nothing anywhere else.
+ANVIL_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
+DEVELOPMENT_CHAINS = (31337, 1337)
 FUND_WEI = 5 * 10**16
 LOW_WEI = 10**16
 MINING_SECONDS = 120
+MAX_MEMBERS = 255
 YEAR_SECONDS = 365 * 86_400
 BOARD_FILE = "keys.json"
+
+
+def payer_for(rpc: str, key: bytes | None) -> bytes:
+    """Who pays on a chain that is there: the key given; on a development chain its first account. SettingsError."""
+    if key is not None:
+        return key
+    if int(str(Rpc(rpc).call("eth_chainId")), 16) not in DEVELOPMENT_CHAINS:
+        raise SettingsError("set CONSENTUM_DEPLOYER_KEY to the key that pays", field="CONSENTUM_DEPLOYER_KEY")
+    return ANVIL_KEY
+
+
+def paid_by(url: str, path: Path, key: bytes | None, profile: str | None = None) -> tuple[Ledger, Sender]:
+    """A chain that is there, and an account that pays on it. path: the deployment file of its contracts. SettingsError
+    if they are of another chain, or nobody pays."""
+    rpc, deployment = Rpc(url), Deployment.load(path)
+    if int(str(rpc.call("eth_chainId")), 16) != deployment.chain_id:
+        raise SettingsError("the node is of another chain than the deployment", field="rpc")
+    sender = ChainSender(rpc, deployment, payer_for(url, key))
+    return ChainLedger(rpc, deployment, profile_for(deployment.chain_id, profile)), sender
 
 
 def read(rpc: Rpc, deployment: Deployment, contract: str, function: str, *arguments: Any) -> tuple[Any, ...]:
@@ -84,6 +118,33 @@ def found_committee(sender: Sender, threshold: int, servers: Iterable[str]) -> b
     members = sorted(servers, key=str.lower)
     sender.send([Call("KeyServerRegistry", "createCommittee", (threshold, members))])
     return committee_id(threshold, members)
+
+
+def found_announced(ledger: Ledger, sender: Sender, threshold: int, servers: Sequence[str]) -> tuple[bytes, list[str]]:
+    """The committee of key servers that have announced themselves: its id, and its members as the chain has them.
+    Nothing is sent if there is one already. MalformedError for addresses that are none, the same one twice or a
+    threshold that is none; NotFoundError for the first server that is not ready to be given shares."""
+    members = sorted({str(to_checksum_address(typed.address_bytes(server))) for server in servers}, key=str.lower)
+    if len(members) != len(servers):
+        raise MalformedError("the same key server twice", field="member")
+    if not 2 <= threshold <= len(members) <= MAX_MEMBERS:
+        raise MalformedError(
+            f"of {len(members)} key servers, the threshold must be 2 or more, not {threshold}; there "
+            f"are {MAX_MEMBERS} at most",
+            field="threshold",
+        )
+    latest = ledger.view().latest
+    for member in members:
+        # Membership is for ever: a mistyped address would be a server that nobody can ever reach.
+        keys = ledger.server_keys(latest, member)
+        if keys.checkpoint_key == bytes(32) or keys.epoch == 0:
+            raise NotFoundError(f"{member} has not announced itself on this chain: start it first", field="member")
+    committee = committee_id(threshold, members)
+    try:
+        ledger.committee(latest, committee)
+    except NotFoundError:
+        found_committee(sender, threshold, members)
+    return committee, members
 
 
 def board_id(members: Sequence[str], quorum: int, salt: bytes) -> bytes:

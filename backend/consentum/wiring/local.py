@@ -22,12 +22,11 @@ from consentum.errors import ConsentumError, UnavailableError
 from consentum.settings import GatewaySettings, RunnerSettings
 from consentum.wiring import founding
 from consentum.wiring.allowing import together
+from consentum.wiring.founding import ANVIL_KEY
 from consentum.wiring.layout import KeyServerProcess, account_of, introduce, lay_out, lay_out_servers
 from consentum.wiring.ports import free_port, require_free
 from consentum.wiring.spawn import Processes, anvil_command, service_command
 
-# Anvil's first account: its key is public, so it is worth nothing anywhere else.
-ANVIL_KEY = bytes.fromhex("ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
 ONE_ETHER = hex(10**18)
 START_SECONDS = 60
 HOST = "127.0.0.1"

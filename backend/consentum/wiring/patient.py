@@ -7,8 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from consentum.adapters.chain.identities import Identities
-from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.peers.http import HttpClient, HttpKeyServer
 from consentum.adapters.store.home import HomeFile
 from consentum.crypto.typed import address_bytes
@@ -28,7 +26,6 @@ class PatientHome:
 
     connection: Connection
     book: HomeBook
-    identities: Identities
 
     def client(self, timeout: float = CONTENT_TIMEOUT_SECONDS) -> HttpClient:
         """The gateway without a session."""
@@ -79,5 +76,4 @@ def create_patient(folder: Path, gateway: str, rpc: str, identity: str | None = 
 def open_patient(folder: Path) -> PatientHome:
     """The home in a folder. SettingsError or KeyFileError if it is not one."""
     connection = connect(folder)
-    identities = Identities(Rpc(connection.settings.rpc), connection.deployment)
-    return PatientHome(connection=connection, book=HomeFile(folder / BOOK_FILE), identities=identities)
+    return PatientHome(connection=connection, book=HomeFile(folder / BOOK_FILE))

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.store.engine import FolderLock
 from consentum.errors import SettingsError
 from consentum.settings import GatewaySettings, KeyServerSettings, RunnerSettings, ServiceSettings
@@ -20,7 +19,7 @@ from consentum.wiring import inventory
 from consentum.wiring.allowing import Allowed, allow
 from consentum.wiring.founding import DevelopmentBoard, read
 from consentum.wiring.inventory import Inventory, Part, Running
-from consentum.wiring.local import ANVIL_KEY, HOST, LocalSystem
+from consentum.wiring.local import HOST, LocalSystem
 from consentum.wiring.ports import require_free
 
 Say = Callable[[str], None]
@@ -29,7 +28,6 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 STEADY_SECONDS = 60.0
 NOBODY = Allowed()
 END_SECONDS = 20.0
-DEVELOPMENT_CHAINS = (31337, 1337)
 KINDS: dict[str, type[ServiceSettings]] = {
     "keyserver-*": KeyServerSettings,
     "gateway": GatewaySettings,
@@ -212,15 +210,6 @@ def is_running(folder: Path) -> bool:
         return False
     known = Inventory.load(folder)
     return known.supervisor is not None and known.supervisor.alive
-
-
-def payer_for(rpc: str, key: bytes | None) -> bytes:
-    """Who pays on a chain that is there: the key given; on a development chain its first account. SettingsError."""
-    if key is not None:
-        return key
-    if int(str(Rpc(rpc).call("eth_chainId")), 16) not in DEVELOPMENT_CHAINS:
-        raise SettingsError("set CONSENTUM_DEPLOYER_KEY to the key that pays", field="CONSENTUM_DEPLOYER_KEY")
-    return ANVIL_KEY
 
 
 def take_down(folder: Path, seconds: float) -> list[str]:

@@ -69,7 +69,7 @@ def home(ward: Ward) -> Home:
         deployment=SimpleNamespace(user_domain=DOMAIN),
         gateway=Client(ward),
     )
-    return Home(connection=connection, book=ward.book, identities=None)  # type: ignore[arg-type]
+    return Home(connection=connection, book=ward.book)  # type: ignore[arg-type]
 
 
 @pytest.fixture

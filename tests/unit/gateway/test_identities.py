@@ -18,7 +18,6 @@ from consentum.flow.gateway import identities, relay
 from consentum.flow.gateway.gateway import Gateway
 from consentum.ports.chain import Roles
 from consentum.ports.registries import IdentityFacts
-from tests.fakes.registries import NOBODY
 from tests.unit.client.world import NOW, World
 from tests.unit.gateway.messages import revocation
 from tests.unit.gateway.routes import problem
@@ -38,8 +37,9 @@ def naming(who: WalletKey, nonce: int = 0) -> AddDelegate:
 
 
 def stands(gateway: Gateway, who: WalletKey, nonce: int = 0, pending: int = 0, threshold: int = 0) -> None:
-    facts = IdentityFacts(nonce, OTHER if pending else NOBODY, pending, threshold)
-    gateway.registries.identities[who.address.lower()] = facts  # type: ignore[attr-defined]
+    address, successor = who.address.lower(), OTHER if pending else None
+    facts = IdentityFacts(address, nonce, threshold, successor, pending)
+    gateway.registries.identities[address] = facts  # type: ignore[attr-defined]
 
 
 def test_every_kind_becomes_the_call_of_its_name(gateway: Gateway, world: World, sender: MiningSender) -> None:

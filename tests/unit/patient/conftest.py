@@ -78,7 +78,6 @@ def home(tmp_path: Path, world: World, gateway: Gateway) -> Iterator[Home]:
         made = Home(
             connection=connection,  # type: ignore[arg-type]
             book=book,
-            identities=None,  # type: ignore[arg-type]
             world=world,
             app=app,
             gateway=gateway,

@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from consentum.adapters.chain.identities import Standing
 from consentum.crypto import typed
 from consentum.crypto.signing import WalletKey
 from consentum.crypto.typed import Domain
 from consentum.domain.messages import MESSAGES, ProposeOwner
 from consentum.domain.parsing import as_bytes
 from consentum.errors import ConflictError, MalformedError, SettingsError
+from consentum.ports.registries import IdentityFacts
 from consentum.sdk import helpers
 from tests.unit.client.world import recovered
 
@@ -35,11 +35,8 @@ class Identities:
     def __init__(self, nonce: int = 4, threshold: int = 2) -> None:
         self.number, self.threshold = nonce, threshold
 
-    def nonce(self, identity: str) -> int:
-        return self.number
-
-    def standing(self, identity: str) -> Standing:
-        return Standing(identity, self.number, self.threshold, None, 0, False)
+    def identity(self, identity: str) -> IdentityFacts:
+        return IdentityFacts(identity, self.number, self.threshold)
 
 
 @dataclass
@@ -80,8 +77,9 @@ def identity(gateway: StandIn, key: WalletKey, of: str = ANNA, registry: Identit
         key=key,
         settings=SimpleNamespace(gateway=gateway.url),
         deployment=SimpleNamespace(did_domain=DID),
+        registries=registry or Identities(),
     )
-    return helpers.Identity(connection, registry or Identities())  # type: ignore[arg-type]
+    return helpers.Identity(connection)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

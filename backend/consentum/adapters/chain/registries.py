@@ -30,10 +30,12 @@ class ChainRegistries:
         return self._at.study_domain
 
     def identity(self, identity: str) -> IdentityFacts:
-        nonce, pending, threshold = self._read(
-            "DidRegistry", ("nonce", identity), ("pendingOwner", identity), ("recoveryThreshold", identity)
-        )
-        return IdentityFacts(nonce[0], str(pending[0]).lower(), pending[1], threshold[0])
+        names = ("identityOwner", "nonce", "recoveryThreshold", "pendingOwner")
+        [owner], [nonce], [threshold], pending = self._read("DidRegistry", *((name, identity) for name in names))
+        new_owner, since, by_recovery = pending
+        if int(new_owner, 16) == 0:
+            return IdentityFacts(str(owner).lower(), nonce, threshold)
+        return IdentityFacts(str(owner).lower(), nonce, threshold, str(new_owner).lower(), since, by_recovery)
 
     def board(self, board: bytes) -> BoardFacts:
         [(members, quorum, nonce)] = self._read("StudyRegistry", ("boardOf", board))

@@ -49,8 +49,8 @@ class Meter:
 
 
 class Metered:
-    """ASGI: anonymous requests above the limit are answered with LIMIT (429), before their body is read. A header that is
-    no session of this gateway is anonymous too."""
+    """ASGI: anonymous requests above the limit are answered with LIMIT (429), before their body is read. A header that
+    is no session of this gateway is anonymous too."""
 
     def __init__(self, app: Any, meter: Meter, desk: LoginDesk) -> None:
         self._app, self._meter, self._desk = app, meter, desk
