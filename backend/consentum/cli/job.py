@@ -102,7 +102,7 @@ def result(identity: str, out: Path, timeout: float | None, home: Path, as_json:
 @home_option
 @json_option
 def cancel(identity: str, home: Path, as_json: bool) -> None:
-    """End a job; one that has ended stays as it is."""
+    """End a job. One that ended otherwise stays as it is: STATE."""
     from consentum import Client  # noqa: PLC0415 - as above
 
     job = Client(home).job(identity)
