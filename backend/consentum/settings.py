@@ -85,6 +85,9 @@ class KeyServerSettings(ServiceSettings):
     """How often a grown journal is anchored on chain."""
     daily_records_per_requester: int = 100_000
     """Velocity cap: releases of records to one requester in 24 h."""
+    custodians: tuple[str, ...] = ()
+    """Addresses of the custodians that may deposit here; with none named anybody may, fill its disk and, by revocations
+    of made-up patients, spend its account."""
     peers: tuple[str, ...] = ()
     """Endpoints of the other key servers, that notices are passed on to and fetched from; none of them is trusted."""
     notice_fetch_seconds: float = 10.0

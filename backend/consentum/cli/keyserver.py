@@ -23,10 +23,10 @@ def group() -> None:
 @init_options
 @click.option("--anchor-seconds", type=float, default=30.0, show_default=True)
 @click.option("--peer", "peers", multiple=True, help="Endpoint of another key server, for notices; once per server.")
-def init(folder: Path, anchor_seconds: float, peers: tuple[str, ...], as_json: bool, **options: object) -> None:
+@click.option("--custodian", "custodians", multiple=True, help="Address that may deposit here; once per custodian.")
+def init(folder: Path, as_json: bool, **options: object) -> None:
     """Create keys and settings in a folder; prints the server's address, which needs a little gas."""
-    more = {"anchor_seconds": anchor_seconds, "peers": peers}
-    settings = KeyServerSettings(**common(**options), **more)  # type: ignore[arg-type]
+    settings = KeyServerSettings(**common(**options))  # type: ignore[arg-type]
     initialise("keyserver", folder, settings, as_json)
 
 

@@ -66,12 +66,12 @@ def initialise(noun: str, folder: Path, settings: ServiceSettings, as_json: bool
 def serve_folder(
     noun: str, settings: ServiceSettings, folder: Path, change: Callable[[Any], None] = lambda _: None
 ) -> None:
-    """Serves the process of a folder until stopped. change may alter it before. PortTakenError."""
+    """Serves the process of a folder until stopped. change may alter it before. PortTakenError first of all."""
     from consentum.services.serve import serve  # noqa: PLC0415 - web3 takes a second to load; help should not
-    from consentum.wiring.ports import require_free  # noqa: PLC0415 - as above
+    from consentum.wiring.ports import require_to_serve  # noqa: PLC0415 - as above
 
-    process = import_module(f"consentum.wiring.{noun}").build(folder)  # says it if another process holds the folder
-    require_free(settings.host, settings.port)
+    require_to_serve(folder, settings.host, settings.port)
+    process = import_module(f"consentum.wiring.{noun}").build(folder)
     change(process)
     serve(import_module(f"consentum.services.{noun}.app").create_app(process), process.settings)
 

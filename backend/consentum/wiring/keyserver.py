@@ -265,6 +265,7 @@ def build(folder: Path) -> KeyServerProcess:
         clock=time.time,
         monotonic=time.monotonic,
         daily_cap=settings.daily_records_per_requester,
+        custodians=frozenset(custodian.lower() for custodian in settings.custodians),
         behind_anchor=True,  # until the journal was compared with the chain
         unfetched=bool(settings.peers),
         draining=(folder / DRAIN_FILE).exists,

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
+from consentum.adapters.store.engine import FolderLock
 from consentum.errors import PortTakenError
 
 
@@ -19,6 +21,16 @@ def require_free(host: str, port: int) -> None:
             raise PortTakenError(f"port {port} needs rights this process does not have", field="port") from None
         except OSError:
             raise PortTakenError(f"port {port} of {host} is taken", field="port") from None
+
+
+def require_to_serve(folder: Path, host: str, port: int) -> None:
+    """The same before a folder is served. SettingsError if it is the folder's own process that listens there."""
+    try:
+        require_free(host, port)
+    except PortTakenError:
+        if (folder / "lock").exists():
+            FolderLock(folder).release()
+        raise
 
 
 def is_free(host: str, port: int) -> bool:

@@ -104,6 +104,16 @@ def test_a_batch_is_stored_with_its_shares_and_acknowledged(world: World, batch:
     world.server.checkpoint_key.public_key().verify(bytes.fromhex(answer["signature"][2:]), signed)
 
 
+def test_where_custodians_are_named_no_other_deposits(world: World, batch: Batch) -> None:
+    made, server = batch.request(), world.server
+    world.server = replace(server, custodians=frozenset({world.stranger.address.lower()}))
+    with pytest.raises(NotFoundError) as caught:
+        accept(world, made)
+    assert caught.value.field == "custodian"
+    world.server = replace(server, custodians=frozenset({world.custodian.address.lower()}))
+    assert accept(world, made)["receipt"]["count"] == 2
+
+
 def test_the_same_batch_again_gives_the_same_receipt_again(world: World, batch: Batch) -> None:
     request = batch.request()
     assert accept(world, request) == accept(world, request)

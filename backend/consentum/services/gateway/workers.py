@@ -18,7 +18,7 @@ from consentum.services.gateway.app import create_app
 from consentum.services.serve import options, serve
 from consentum.settings import GatewaySettings, hand_to_workers, handed_to_worker
 from consentum.wiring.gateway import build
-from consentum.wiring.ports import require_free
+from consentum.wiring.ports import require_to_serve
 
 PARENT_SECONDS = 1.0
 # A worker that says nothing for so long is replaced; on a busy machine starting one alone takes several seconds.
@@ -28,13 +28,12 @@ HEALTH_SECONDS = 60
 def serve_gateway(folder: Path, relay: bool = True) -> None:
     """Serves a gateway until stopped, with as many workers as its settings say."""
     settings = GatewaySettings.load(folder)
+    require_to_serve(folder, settings.host, settings.port)
     if settings.workers == 1:
         process = build(folder, relay=relay)
-        require_free(settings.host, settings.port)
         serve(create_app(process), process.settings)
         return
     lock = FolderLock(folder)
-    require_free(settings.host, settings.port)
     build(folder, worker=True).close()  # what is wrong with the folder is said once, here
     hand_to_workers(folder, relay)
     try:
