@@ -44,6 +44,7 @@ from consentum.services.gateway import app as gateway_app
 from consentum.services.keyserver import app as keyserver_app
 from tests.fakes.content import MemoryContentStore
 from tests.fakes.peers import MemoryDepository
+from tests.fakes.web import client_of
 from tests.unit.client.world import DEADLINE, DOMAIN, NOW, World, make_world
 
 ORIGIN = "http://peer.test"
@@ -51,10 +52,7 @@ ORIGIN = "http://peer.test"
 
 def over_http(transport: httpx.Client) -> HttpClient:
     """A client whose requests go where the test says."""
-    client = HttpClient(ORIGIN)
-    client._client.close()
-    client._client = transport
-    return client
+    return client_of(transport, ORIGIN)
 
 
 def keyserver_process(server: KeyServer) -> Any:

@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from consentum.adapters.peers.http import HttpClient
 from consentum.adapters.store.home import HomeFile
 from consentum.domain.invites import Invite
 from consentum.errors import UnavailableError
 from consentum.flow.gateway.gateway import Gateway
 from consentum.services.gateway.app import create_app
 from consentum.wiring.patient import PatientHome
+from tests.fakes.web import client_of
 from tests.unit.client.world import DOMAIN, NOW, World
 from tests.unit.gateway.conftest import ORIGIN, gateway, process_of, sender, world
 
@@ -48,9 +48,7 @@ class Home(PatientHome):
     def client(self, timeout: float = 0) -> Any:
         if self.down:
             return Down()
-        client = HttpClient(ORIGIN)
-        client._client = self.app
-        return client
+        return client_of(self.app, ORIGIN)
 
     def key_servers(self) -> Any:
         return self.world.peers

@@ -23,6 +23,7 @@ from consentum.settings import ClientSettings
 from consentum.wiring.client import Connection, HomeKeys
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.state import Study as OnChain
+from tests.fakes.web import client_of
 from tests.unit.sdk.stand_in import ORIGIN, StandIn
 
 STUDY, BOARD, NAME = b"\x05" * 32, b"\x0b" * 32, "breast-diagnosis"
@@ -52,9 +53,7 @@ DICTIONARY = {
 
 def in_process(gateway: StandIn) -> HttpClient:
     """A client whose requests do not leave the process."""
-    client = HttpClient(ORIGIN)
-    client._client = TestClient(gateway.app(), base_url=ORIGIN)
-    return client
+    return client_of(TestClient(gateway.app(), base_url=ORIGIN), ORIGIN)
 
 
 class InProcess(Connection):

@@ -26,6 +26,7 @@ from consentum.sdk.study import Study
 from consentum.services.gateway.app import create_app
 from consentum.settings import ClientSettings
 from consentum.wiring.client import Connection, HomeKeys
+from tests.fakes.web import client_of
 from tests.unit.client.world import DOMAIN, NOW, STUDY, World
 from tests.unit.gateway.conftest import ORIGIN, gateway, process_of, sender, world
 from tests.unit.gateway.routes import session
@@ -42,8 +43,7 @@ class ToTheGateway(Connection):
 
     @cached_property
     def gateway(self) -> HttpClient:
-        client = HttpClient(ORIGIN)
-        client._client = self.web
+        client = client_of(self.web, ORIGIN)
         client.sign_in(self.key, self.deployment.user_domain)
         return client
 
