@@ -48,7 +48,6 @@ END = [
     ("patients", "4. End it", "patient"),
     ("patients", "1. Your keys", "helper"),
     ("patients", "6. Helpers", "patient"),
-    ("patients", "As a guardian", "helper"),
     ("custodians", "5. Take back", "hospital"),
     ("custodians", "1. A home", "nurse"),
     ("custodians", "6. Staff", "hospital"),

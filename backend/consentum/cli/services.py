@@ -114,7 +114,7 @@ def ask_ready(settings: ServiceSettings) -> tuple[dict[str, str], dict[str, str]
         # Its own certificate is all that is believed here, whatever name it is for: this asks the process beside.
         scheme, verify = "https", ssl.create_default_context(cafile=settings.tls_certificate)
         verify.check_hostname = False
-    url, patience = f"{scheme}://{settings.host}:{settings.port}/ready", 2 * settings.rpc_timeout_seconds + 10
+    url, patience = f"{scheme}://{settings.host}:{settings.port}/ready", 5 * settings.rpc_timeout_seconds + 10
     try:
         answer = httpx.get(url, timeout=patience, verify=verify, trust_env=False)
         body = answer.json()

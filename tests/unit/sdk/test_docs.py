@@ -16,7 +16,8 @@ from consentum.domain.dictionary import KINDS, DataDictionary
 from consentum.sdk import failures
 from consentum.sdk.study import MAX_DEADLINE_HOURS, Study
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs/researchers.md").read_text("utf-8")
+DOCS = Path(__file__).resolve().parents[3] / "docs"
+PAGE, CUSTODIANS = ((DOCS / f"{page}.md").read_text("utf-8") for page in ("researchers", "custodians"))
 COMMANDS = {
     **{f"researcher {name}": command for name, command in researcher.group.commands.items()},
     **{f"study {name}": study.group.commands[name] for name in ("cohort", "sample")},
@@ -28,10 +29,11 @@ COMMANDS = {
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_and_option_is_explained(line: str) -> None:
-    assert f"consentum {line}" in PAGE
+    page = CUSTODIANS if line.startswith("custodian") else PAGE
+    assert f"consentum {line}" in page
     command: click.Command = COMMANDS[line]
     options = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
-    assert {name for name in options if name.startswith("-") and name not in PAGE} == set()
+    assert {name for name in options if name.startswith("-") and name not in page} == set()
 
 
 def test_every_argument_of_submit_is_explained_with_its_default() -> None:
@@ -53,7 +55,7 @@ def test_every_error_named_exists_and_has_a_hint() -> None:
 def test_the_dictionary_of_the_page_is_one() -> None:
     import json
 
-    [text] = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    [text] = re.findall(r"```json pathology.json\n(.*?)```", CUSTODIANS, re.DOTALL)
     DataDictionary.parse(json.loads(text))
     assert all(kind in PAGE for kind in KINDS)
 
