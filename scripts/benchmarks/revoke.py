@@ -146,9 +146,7 @@ def _mined(run: Run, live: Live, people: list[Patient], granted: bool) -> list[f
 
 def measure(run: Run) -> dict[str, float]:
     live = run.live()
-    leaving = {who.number for who in live.leaving}
-    # Enrolled, so that the gateway pays; whom the refusals below are about keep their consents until then.
-    people = [who for who in live.people.patients if who.number not in leaving][: live.samples]
+    people = live.page[: live.samples]  # enrolled, so that the gateway pays
     granted, revoked = _mined(run, live, people, True), _mined(run, live, people, False)
     everywhere, answered = _refusals(run, live)
     found = milliseconds("refused_everywhere", everywhere, 50, 99) | milliseconds("acknowledged", answered, 50, 99)
