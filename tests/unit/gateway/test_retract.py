@@ -40,7 +40,9 @@ def test_a_record_all_servers_gave_up_is_acknowledged_with_their_receipts(gatewa
     assert set(gateway.store.records_by_id([gone, stays])) == {stays}
     for peer in world.peers:
         key = peer.server.checkpoint_key.public_key().public_bytes_raw()
-        client_retract.verify_receipt(Retraction.parse(request), peer.address, key, answer["receipts"][peer.address])
+        client_retract.verify_receipt(
+            Retraction.parse(request).retract, peer.address, key, answer["receipts"][peer.address]
+        )
         with pytest.raises(CorruptError):
             peer.server.store.shares([gone])
         assert peer.server.store.shares([stays])
@@ -171,4 +173,4 @@ def test_a_receipt_about_another_record_is_none(gateway: Gateway, world: World) 
     key = peer.server.checkpoint_key.public_key().public_bytes_raw()
     other = replace(request, retract=replace(request.retract, record=b"\1" * 32))
     with pytest.raises(CorruptError):
-        client_retract.verify_receipt(other, peer.address, key, answer["receipts"][peer.address])
+        client_retract.verify_receipt(other.retract, peer.address, key, answer["receipts"][peer.address])

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from consentum.crypto import typed
 from consentum.crypto.signing import Signer
@@ -24,16 +23,18 @@ def retract(domain: Domain, signer: Signer, message: Retract) -> Retraction:
     return Retraction.parse(Retraction(message, signer.sign(typed.digest(domain, message))).to_json())
 
 
-def verify_receipt(request: Retraction, server: str, checkpoint_key: bytes, signed: Mapping[str, Any]) -> None:
+def verify_receipt(message: Retract, server: str, checkpoint_key: bytes, signed: object) -> None:
     """That this server has destroyed its share, as it says over its checkpoint key. CorruptError otherwise."""
     body = as_object(signed, "receipt", "receipt", "signature")
     receipt = body["receipt"]
+    if not isinstance(receipt, Mapping):
+        raise CorruptError("a receipt is not an object", field="receipt")
     verify_signature(checkpoint_key, RETRACT_CONTEXT, receipt, as_bytes(body["signature"], "signature", 64))
     about = {
         "server": server.lower(),
-        "custodian": request.retract.custodian,
-        "record": hexed(request.retract.record),
-        "successor": hexed(request.retract.successor),
+        "custodian": message.custodian.lower(),
+        "record": hexed(message.record),
+        "successor": hexed(message.successor),
     }
     if any(receipt.get(name) != value for name, value in about.items()):
         raise CorruptError("a receipt is about another retraction", field="receipt")
