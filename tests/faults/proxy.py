@@ -56,8 +56,8 @@ EDITS: dict[str, Callable[[str, Any], Any]] = {
 
 
 class Proxy:
-    """Set `mode` to a key of EDITS, or to down, hang, 500, flapping (each third is lost), truncated, error; "ok" passes
-    everything on."""
+    """Set `mode` to a key of EDITS, or to down, hang, 500, truncated, error, or flapping: of each seven requests three
+    in a row are lost, more than a second try mends. "ok" passes everything on."""
 
     def __init__(self, target: str) -> None:
         self.mode, self._target = "ok", urlsplit(target)
@@ -93,7 +93,7 @@ class Proxy:
             self.released.wait(60)
             handler.close_connection = True
             return
-        if mode == "500" or (mode == "flapping" and next(self._asked) % 3 == 0):
+        if mode == "500" or (mode == "flapping" and next(self._asked) % 7 < 3):
             self._send(handler, 500, b"{}")
             return
         answer = self._ask(body)
