@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -86,8 +87,9 @@ class KeyServerSettings(ServiceSettings):
     daily_records_per_requester: int = 100_000
     """Velocity cap: releases of records to one requester in 24 h."""
     custodians: tuple[str, ...] = ()
-    """Addresses of the custodians that may deposit here; with none named anybody may, fill its disk and, by revocations
-    of made-up patients, spend its account."""
+    """Addresses of the custodians that may deposit here; none by default."""
+    unsafe_any_custodian: bool = False
+    """Lets anybody deposit here, fill its disk and, by revocations of made-up patients, spend its account."""
     peers: tuple[str, ...] = ()
     """Endpoints of the other key servers, that notices are passed on to and fetched from; none of them is trusted."""
     notice_fetch_seconds: float = 10.0
@@ -99,6 +101,7 @@ class KeyServerSettings(ServiceSettings):
 
     def validate(self) -> None:
         ServiceSettings.validate(self)  # super() knows no class with slots
+        _require_hex("custodians", self.custodians, 40)
         for peer in self.peers:
             if urlsplit(peer).scheme not in ("http", "https"):
                 raise SettingsError("a peer is not an http(s) URL", field="peers")
@@ -134,8 +137,7 @@ class GatewaySettings(ServiceSettings):
     def validate(self) -> None:
         ServiceSettings.validate(self)
         for name, length in (("custodians", 40), ("sponsored", 40), ("boards", 64)):
-            if not all(re.fullmatch(rf"0x[0-9a-fA-F]{{{length}}}", str(item)) for item in getattr(self, name)):
-                raise SettingsError(f"{name} holds something that is no 0x text of {length} digits", field=name)
+            _require_hex(name, getattr(self, name), length)
         if not 1 <= self.workers <= 64:
             raise SettingsError("workers is 1 to 64", field="workers")
         if self.reserve_wei < 0:
@@ -200,6 +202,11 @@ def handed_to_worker() -> tuple[Path, bool, int]:
 def write_json(path: Path, data: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(data, indent=2) + "\n", "utf-8")
+
+
+def _require_hex(name: str, items: Sequence[str], digits: int) -> None:
+    if not all(re.fullmatch(rf"0x[0-9a-fA-F]{{{digits}}}", str(item)) for item in items):
+        raise SettingsError(f"{name} holds something that is no 0x text of {digits} digits", field=name)
 
 
 def _load(kind: type[T], folder: Path) -> T:

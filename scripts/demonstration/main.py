@@ -192,7 +192,7 @@ def main() -> int:
     arguments = parse()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(143))
-    system = System()
+    system = System(with_peers=True)
     story = Story(STAGES)
     try:
         facts = run(arguments, system, story)

@@ -13,7 +13,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ import pytest
 from click.testing import CliRunner
 
 from consentum.cli.main import cli
-from consentum.settings import GatewaySettings
+from consentum.wiring.allowing import Allowed, allow
 from scripts.demonstration.people import FORM_STUDY
 from tests.e2e.stack import Stack, running, until
 
@@ -54,11 +54,9 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
         made = People(stack, tmp_path_factory.mktemp("homes"))
         made.custodian = made.run("ward", "custodian", "init", *made.where)["address"]
         system = stack.system
-        settings = GatewaySettings.load(system.folder / "gateway")
-        served = (*settings.custodians, made.custodian)
-        system.stop("gateway")
-        replace(settings, custodians=served).save(system.folder / "gateway")
-        system.start_gateway()
+        for name in allow(system.folder, Allowed(custodians=(made.custodian,))):
+            system.stop(name)
+            system.services.again(name)
         system.wait_ready()
         yield made
 

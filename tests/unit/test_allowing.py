@@ -27,20 +27,23 @@ WARD, LEAD, BOARD = "0x" + "aB" * 20, "0x" + "22" * 20, "0x" + "33" * 32
 def folder(tmp_path: Path) -> Path:
     GatewaySettings(**COMMON, custodians=("0x" + "11" * 20,)).save(tmp_path / "gateway")  # type: ignore[arg-type]
     RunnerSettings(**COMMON, gateway="http://localhost:2").save(tmp_path / "runner")  # type: ignore[arg-type]
+    for number in (1, 2, 10):
+        KeyServerSettings(**COMMON).save(tmp_path / f"keyserver-{number}")  # type: ignore[arg-type]
     return tmp_path
 
 
 def test_who_is_let_in_is_added_once_and_nobody_goes(folder: Path) -> None:
     allowed = Allowed(custodians=(WARD,), sponsored=(LEAD,), boards=(BOARD,))
-    assert allow(folder, allowed) == ["gateway", "runner"]
+    assert allow(folder, allowed) == ["gateway", "runner", "server 1", "server 2", "server 3"]
     gateway = GatewaySettings.load(folder / "gateway")
     assert gateway.custodians == ("0x" + "11" * 20, WARD.lower())
     assert (gateway.sponsored, gateway.boards) == ((LEAD,), (BOARD,))
     assert RunnerSettings.load(folder / "runner").boards == (BOARD,)
+    assert KeyServerSettings.load(folder / "keyserver-10").custodians == (WARD.lower(),)
     assert allow(folder, allowed) == []
 
 
-def test_the_runner_need_not_know_people(folder: Path) -> None:
+def test_runner_and_key_servers_need_not_know_people(folder: Path) -> None:
     assert allow(folder, Allowed(sponsored=(LEAD,))) == ["gateway"]
 
 
@@ -50,6 +53,7 @@ def test_what_is_no_address_or_id_changes_nothing(wrong: dict[str, tuple[str, ..
         allow(folder, Allowed(**wrong))
     assert refused.value.field == next(iter(wrong))
     assert GatewaySettings.load(folder / "gateway").boards == RunnerSettings.load(folder / "runner").boards == ()
+    assert KeyServerSettings.load(folder / "keyserver-1").custodians == ()
 
 
 @pytest.fixture
@@ -64,7 +68,7 @@ def sleepers() -> Iterator[list[subprocess.Popen[bytes]]]:
 def test_only_who_must_read_its_settings_again_is_ended(folder: Path, sleepers: list[subprocess.Popen[bytes]]) -> None:
     gateway, runner = (Part(noun="x", endpoint="", process=Running.of(process.pid)) for process in sleepers)
     Inventory(parts={"gateway": gateway, "runner": runner}).save(folder)
-    assert allow_now(folder, Allowed(custodians=(WARD,))) == ["gateway"]
+    assert allow_now(folder, Allowed(sponsored=(WARD,))) == ["gateway"]
     assert sleepers[0].wait(5) != 0
     assert sleepers[1].poll() is None
 

@@ -24,6 +24,7 @@ def group() -> None:
 @click.option("--anchor-seconds", type=float, default=30.0, show_default=True)
 @click.option("--peer", "peers", multiple=True, help="Endpoint of another key server, for notices; once per server.")
 @click.option("--custodian", "custodians", multiple=True, help="Address that may deposit here; once per custodian.")
+@click.option("--unsafe-any-custodian", is_flag=True, help="Let anybody deposit here: for development.")
 def init(folder: Path, as_json: bool, **options: object) -> None:
     """Create keys and settings in a folder; prints the server's address, which needs a little gas."""
     settings = KeyServerSettings(**common(**options))  # type: ignore[arg-type]

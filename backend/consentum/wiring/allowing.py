@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whom a local system serves: custodians, people whose messages its gateway pays for, and boards. Kept where the
-services read it, in the settings of gateway and runner."""
+services read it, in their settings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from consentum.settings import GatewaySettings, RunnerSettings, ServiceSettings
+from consentum.settings import GatewaySettings, KeyServerSettings, RunnerSettings, ServiceSettings
+from consentum.wiring.layout import numbered
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +24,12 @@ class Allowed:
 
 
 def allow(folder: Path, allowed: Allowed) -> list[str]:
-    """Adds to the settings of a system's gateway and runner, both checked before either is written; the names of the
-    services that must start again to know. Takes nobody away. SettingsError for what is no address or id."""
+    """Adds to the settings of a system's services, all checked before any is written; the names of those that must
+    start again to know. Takes nobody away. SettingsError for what is no address or id."""
     gateway, runner = GatewaySettings.load(folder / "gateway"), RunnerSettings.load(folder / "runner")
-    changed: dict[str, tuple[ServiceSettings, ServiceSettings]] = {
+    changed: dict[str, tuple[Path, ServiceSettings, ServiceSettings]] = {
         "gateway": (
+            folder / "gateway",
             gateway,
             replace(
                 gateway,
@@ -36,13 +38,17 @@ def allow(folder: Path, allowed: Allowed) -> list[str]:
                 boards=together(gateway.boards, allowed.boards),
             ),
         ),
-        "runner": (runner, replace(runner, boards=together(runner.boards, allowed.boards))),
+        "runner": (folder / "runner", runner, replace(runner, boards=together(runner.boards, allowed.boards))),
     }
-    for _, after in changed.values():
+    for name, path in numbered(folder).items():
+        server = KeyServerSettings.load(path)
+        changed[name] = path, server, replace(server, custodians=together(server.custodians, allowed.custodians))
+    for _, _, after in changed.values():
         after.validate()
-    names = [name for name, (before, after) in changed.items() if before != after]
+    names = [name for name, (_, before, after) in changed.items() if before != after]
     for name in names:
-        changed[name][1].save(folder / name)
+        path, _, after = changed[name]
+        after.save(path)
     return names
 
 

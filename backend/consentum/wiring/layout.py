@@ -34,10 +34,21 @@ class KeyServerProcess:
 
     @property
     def name(self) -> str:
-        return f"server {self.number}"
+        return server_name(self.number)
 
     def peer(self) -> HttpKeyServer:
         return HttpKeyServer(self.address, HttpClient(self.endpoint))
+
+
+def server_name(number: int) -> str:
+    """What a local system calls its key servers' processes."""
+    return f"server {number}"
+
+
+def numbered(folder: Path) -> dict[str, Path]:
+    """The folders of a local system's key servers, by the names of their processes."""
+    paths = sorted(folder.glob("keyserver-*"), key=lambda path: int(path.name.removeprefix("keyserver-")))
+    return {server_name(number): path for number, path in enumerate(paths, start=1)}
 
 
 def account_of(folder: Path) -> str:
@@ -64,7 +75,7 @@ def lay_out(folder: Path, noun: str, kind: type[S], common: dict[str, Any], next
 
 
 def lay_out_servers(
-    folder: Path, size: int, common: dict[str, Any], next_port: Callable[[], int]
+    folder: Path, size: int, about: dict[str, Any], next_port: Callable[[], int]
 ) -> list[KeyServerProcess]:
     """The key servers, numbered. Committees list members ascending, so that is the order of their numbers here."""
     folders = [path for path in sorted(folder.glob("keyserver-*")) if (path / KEY_FILE).exists()]
@@ -73,8 +84,7 @@ def lay_out_servers(
         KeyFile.create(made / KEY_FILE)  # settings follow, when the numbers are known
         folders.append(made)
     servers = []
-    for number, path in enumerate(_numbered(folder, folders), start=1):
-        about = {**common, "anchor_seconds": ANCHOR_SECONDS}
+    for number, path in enumerate(_in_order(folder, folders), start=1):
         settings = lay_out(path, "keyserver", KeyServerSettings, about, next_port)
         servers.append(KeyServerProcess(number, path, account_of(path), settings.endpoint))
     return servers
@@ -90,7 +100,7 @@ def introduce(servers: Sequence[KeyServerProcess]) -> None:
             replace(settings, peers=peers).save(server.folder)
 
 
-def _numbered(folder: Path, folders: list[Path]) -> list[Path]:
+def _in_order(folder: Path, folders: list[Path]) -> list[Path]:
     """Renames where the order is not yet that of the addresses: first out of each other's way, then to the numbers."""
     ordered = sorted(folders, key=lambda path: account_of(path).lower())
     wanted = [folder / f"keyserver-{number}" for number in range(1, len(ordered) + 1)]

@@ -23,7 +23,7 @@ from consentum.settings import GatewaySettings, RunnerSettings
 from consentum.wiring import founding
 from consentum.wiring.allowing import together
 from consentum.wiring.founding import ANVIL_KEY
-from consentum.wiring.layout import KeyServerProcess, account_of, introduce, lay_out, lay_out_servers
+from consentum.wiring.layout import ANCHOR_SECONDS, KeyServerProcess, account_of, introduce, lay_out, lay_out_servers
 from consentum.wiring.ports import free_port, require_free
 from consentum.wiring.spawn import Processes, anvil_command, service_command
 
@@ -39,7 +39,8 @@ class LocalSystem:
 
     next_port gives a port for each process that has none yet. payer: pays for contracts, committee and gas; None for
     the development chain's own account. keep_chain: whether Anvil's state outlives it. gateway_options: further
-    settings of a gateway that is made now. with_peers: whether key servers pass notices on to each other.
+    settings of a gateway that is made now. custodians: who deposits at a gateway and key servers that are made now.
+    with_peers: whether key servers pass notices on to each other.
     """
 
     folder: Path
@@ -51,6 +52,7 @@ class LocalSystem:
     unsafe_foreign_rpc: bool = False
     profile: str | None = None
     gateway_options: dict[str, Any] = field(default_factory=dict)
+    custodians: tuple[str, ...] = ()
     with_peers: bool = False
     services: Processes = field(init=False)
     servers: list[KeyServerProcess] = field(default_factory=list)
@@ -94,10 +96,9 @@ class LocalSystem:
         self.sender = ChainSender(self.rpc, self.deployment, key)
 
     def start_services(self, custodians: Sequence[str] = ()) -> None:
-        """Key servers, gateway and the runner's folder; each with keys of its own and a little gas. The gateway takes
-        these custodians' deposits and pays for the patients they know."""
-        if custodians:
-            self.gateway_options = {**self.gateway_options, "custodians": tuple(custodians)}
+        """Key servers, gateway and the runner's folder; each with keys of its own and a little gas. They take these
+        custodians' deposits, and the gateway pays for the patients they know."""
+        self.custodians = together(self.custodians, tuple(custodians))
         self.lay_out()
         self.give_gas()
         for server in self.servers:
@@ -112,11 +113,16 @@ class LocalSystem:
             "profile": self.profile,
         }
         common["unsafe_foreign_rpc"] = self.unsafe_foreign_rpc
-        self.servers = lay_out_servers(self.folder, self.size, common, self.next_port)
+        storing = {**common, "custodians": self.custodians}
+        about = {**storing, "anchor_seconds": ANCHOR_SECONDS}
+        self.servers = lay_out_servers(self.folder, self.size, about, self.next_port)
         if self.with_peers:
             introduce(self.servers)
         endpoints = tuple(server.endpoint for server in self.servers)
-        folder, about = self.folder / "gateway", {**common, **self.gateway_options, "key_servers": endpoints}
+        folder, about = (
+            self.folder / "gateway",
+            {**storing, **self.gateway_options, "key_servers": endpoints},
+        )
         self.gateway_url = lay_out(folder, "gateway", GatewaySettings, about, self.next_port).endpoint
         self.gateway_address = account_of(folder)
         folder, about = self.folder / "runner", {**common, "gateway": self.gateway_url}

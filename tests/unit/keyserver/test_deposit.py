@@ -104,12 +104,14 @@ def test_a_batch_is_stored_with_its_shares_and_acknowledged(world: World, batch:
     world.server.checkpoint_key.public_key().verify(bytes.fromhex(answer["signature"][2:]), signed)
 
 
-def test_where_custodians_are_named_no_other_deposits(world: World, batch: Batch) -> None:
+def test_nobody_deposits_but_the_custodians_named_or_anybody_where_that_is_said(world: World, batch: Batch) -> None:
     made, server = batch.request(), world.server
-    world.server = replace(server, custodians=frozenset({world.stranger.address.lower()}))
-    with pytest.raises(NotFoundError) as caught:
-        accept(world, made)
-    assert caught.value.field == "custodian"
+    assert world.server.custodians is None
+    for others in (frozenset[str](), frozenset({world.stranger.address.lower()})):
+        world.server = replace(server, custodians=others)
+        with pytest.raises(NotFoundError) as caught:
+            accept(world, made)
+        assert caught.value.field == "custodian"
     world.server = replace(server, custodians=frozenset({world.custodian.address.lower()}))
     assert accept(world, made)["receipt"]["count"] == 2
 

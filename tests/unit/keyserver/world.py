@@ -196,6 +196,7 @@ def build_server(world: World, key: SealingKey, address: str) -> KeyServer:
         clock=world.clock.utc,
         monotonic=world.clock.monotonic,
         daily_cap=1_000,
+        custodians=None,
     )
 
 

@@ -32,7 +32,7 @@ def accept(server: KeyServer, request: DepositRequest) -> dict[str, Any]:
     deposit = request.deposit
     if not -MAX_AGE_SECONDS < deposit.signedAt - server.now() < MAX_AHEAD_SECONDS:
         raise MalformedError("signed more than a week ago or an hour ahead", field="signedAt")
-    if server.custodians and deposit.custodian.lower() not in server.custodians:
+    if server.custodians is not None and deposit.custodian.lower() not in server.custodians:
         raise NotFoundError("no such custodian", field="custodian")
     view = server.fresh_view()
     with asking_the_chain():

@@ -46,8 +46,8 @@ class KeyServer:
     daily_cap: int
     epoch: int | None = None
     behind_anchor: bool = False
-    custodians: frozenset[str] = frozenset()
-    """Lower-case addresses that may deposit here; empty: anybody."""
+    custodians: frozenset[str] | None = frozenset()
+    """Lower-case addresses that may deposit here; None: anybody."""
     unfetched: bool = False
     draining: Callable[[], bool] = lambda: False
     listeners: list[threading.Event] = field(default_factory=list)
