@@ -22,8 +22,8 @@ from consentum.adapters.chain.sender import ChainSender
 from consentum.adapters.store.engine import read_private, write_private
 from consentum.crypto import typed
 from consentum.crypto.signing import WalletKey
-from consentum.domain.messages import Accredit
 from consentum.domain.profiles import profile_for
+from consentum.domain.registry_messages import Accredit
 from consentum.errors import (
     KeyFileError,
     MalformedError,
