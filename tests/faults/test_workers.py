@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from consentum.adapters.chain.rpc import Rpc
-from consentum.adapters.store.engine import FolderLock
+from consentum.adapters.store.files import FolderLock
 from consentum.crypto import typed
 from consentum.crypto.signing import WalletKey
 from consentum.domain.messages import Login

@@ -19,7 +19,7 @@ from consentum.adapters.chain.ledger import ChainLedger
 from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.chain.sender import ChainSender
 from consentum.adapters.chain.transaction import Transaction
-from consentum.adapters.store.private import read_private, write_private
+from consentum.adapters.store.files import read_private, write_private
 from consentum.crypto import typed
 from consentum.crypto.signing import WalletKey
 from consentum.domain.profiles import profile_for

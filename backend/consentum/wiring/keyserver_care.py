@@ -9,9 +9,9 @@ from consentum.adapters.chain.deployment import Deployment
 from consentum.adapters.chain.ledger import ChainLedger
 from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.store import backup
-from consentum.adapters.store.engine import FolderLock, storage_errors
+from consentum.adapters.store.engine import storage_errors
+from consentum.adapters.store.files import FolderLock, read_private, replace_private, write_private
 from consentum.adapters.store.keyserver import KeyServerStore
-from consentum.adapters.store.private import read_private, replace_private, write_private
 from consentum.crypto.sealing import PUBLIC_BYTES, SealingKey
 from consentum.crypto.signing import WalletKey
 from consentum.domain.parsing import as_bytes, hexed

@@ -27,5 +27,6 @@ def test_no_part_but_deploying_loads_web3_or_its_accounts(part: str) -> None:
     assert not loaded_by(f"consentum.wiring.{part}") & {"eth_account", "web3", "pandas", "numpy"}
 
 
-def test_whoever_keeps_no_book_loads_no_database() -> None:
-    assert "sqlalchemy" not in loaded_by("consentum.wiring.client")
+@pytest.mark.parametrize("module", ["consentum.sdk.client", "consentum.wiring.client", "consentum.wiring.runner"])
+def test_whoever_keeps_no_book_loads_no_database(module: str) -> None:
+    assert "sqlalchemy" not in loaded_by(module)

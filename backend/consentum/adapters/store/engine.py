@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
-from consentum.errors import Reason, RefusedError, SettingsError
+from consentum.errors import Reason, RefusedError
 
 BUSY_MILLISECONDS = 3_000
 
@@ -72,21 +72,3 @@ def empty_log(engine: Engine) -> None:
         driver = connection.connection.driver_connection
         assert driver is not None
         driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-
-
-class FolderLock:
-    """Held by the one process that serves a folder: two would each believe their own copy of the journal."""
-
-    def __init__(self, folder: Path, name: str = "lock") -> None:
-        import fcntl  # noqa: PLC0415 - POSIX only, like the rest of a server
-
-        with storage_errors():
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = (folder / name).open("w")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise SettingsError("another process serves this folder", field="folder") from None
-
-    def release(self) -> None:
-        self._file.close()

@@ -1,12 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of secrets: only their owner reads them, and after a power loss they are there whole or not at all."""
+"""The files beside a database: keys, which only their owner reads and which are whole after a power loss, and the lock
+of a folder."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from consentum.errors import KeyFileError
+from consentum.errors import KeyFileError, Reason, RefusedError, SettingsError
+
+
+class FolderLock:
+    """Held by the one process that serves a folder: two would each believe their own copy of the journal."""
+
+    def __init__(self, folder: Path, name: str = "lock") -> None:
+        import fcntl  # noqa: PLC0415 - POSIX only, like the rest of a server
+
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file = (folder / name).open("w")
+        except OSError as error:
+            raise RefusedError(Reason.STORE_UNAVAILABLE, type(error).__name__) from None
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise SettingsError("another process serves this folder", field="folder") from None
+
+    def release(self) -> None:
+        self._file.close()
 
 
 def read_private(path: Path) -> bytes:
