@@ -8,7 +8,8 @@ import secrets
 from consentum.crypto import typed
 from consentum.crypto.signing import Signer, SoftPasskey, WalletKey
 from consentum.crypto.typed import Domain
-from consentum.domain.messages import AddDelegate, Freeze, Message, ProposeOwner, Revoke, RevokeAll, RevokeDelegate
+from consentum.domain.messages import Freeze, Message, Revoke, RevokeAll
+from consentum.domain.registry_messages import AddDelegate, ProposeOwner, RevokeDelegate
 from scripts.benchmarks import peers
 from scripts.benchmarks.chain import Chain, anvil
 from scripts.benchmarks.measure import Run, Suite

@@ -11,8 +11,9 @@ from consentum.adapters.peers.content import GatewayContent
 from consentum.adapters.peers.http import HttpClient
 from consentum.crypto import typed
 from consentum.crypto.signing import WalletKey
-from consentum.domain.messages import AcceptForm, Accredit, Approve, Close, Consent, Message, Propose, Terms
+from consentum.domain.messages import Consent, Message
 from consentum.domain.parsing import hexed
+from consentum.domain.registry_messages import AcceptForm, Accredit, Approve, Close, Propose, Terms
 from consentum.domain.terms import Access, Category, Condition, Purpose
 from consentum.flow.client import deposit, terms
 from consentum.flow.wire import Enrolment

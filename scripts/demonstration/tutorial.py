@@ -18,8 +18,8 @@ from sklearn.datasets import load_breast_cancer
 
 from consentum.adapters.peers.http import HttpClient
 from consentum.domain.dictionary import DataDictionary
-from consentum.domain.messages import Approve, Terms
 from consentum.domain.parsing import as_bytes, hexed
+from consentum.domain.registry_messages import Approve, Terms
 from consentum.domain.terms import Access, Category, Condition, Purpose
 from consentum.flow.client import boards
 from consentum.sdk.publishing import publish

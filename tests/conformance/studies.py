@@ -13,14 +13,13 @@ from eth_utils.crypto import keccak
 
 from consentum.crypto import typed
 from consentum.crypto.signing import Signer, WalletKey
-from consentum.domain.messages import (
+from consentum.domain.messages import Consent, Message
+from consentum.domain.registry_messages import (
     AcceptForm,
     Accredit,
     AddDelegate,
     Approve,
     Close,
-    Consent,
-    Message,
     Propose,
     SetMember,
     Terms,

@@ -13,7 +13,8 @@ from eth_utils.crypto import keccak
 
 from consentum.crypto import typed
 from consentum.crypto.signing import P256_ORDER, Signer, SoftPasskey, WalletKey
-from consentum.domain.messages import Consent, Freeze, Job, Login, Revoke, RevokeAll, Terms
+from consentum.domain.messages import Consent, Freeze, Job, Login, Revoke, RevokeAll
+from consentum.domain.registry_messages import Terms
 from consentum.domain.terms import Access, Category, Purpose
 from consentum.errors import NotFoundError, Reason, RevertedError, UnavailableError
 from consentum.ports.chain import Anchor, Block, Claim, Item, Question, Roles, ServerKeys, Standing

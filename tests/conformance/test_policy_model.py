@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from consentum.crypto import typed
 from consentum.crypto.signing import Signer, SoftPasskey, WalletKey
-from consentum.domain.messages import Consent, Freeze, Job, Revoke, RevokeAll, Terms
+from consentum.domain.messages import Consent, Freeze, Job, Revoke, RevokeAll
+from consentum.domain.registry_messages import Terms
 from consentum.errors import POLICY_REASONS, Reason
 from consentum.ports.chain import Block, Item
 from consentum.ports.transactions import Call

@@ -13,7 +13,7 @@ from consentum.adapters.chain.registries import ChainRegistries
 from consentum.adapters.chain.rpc import Rpc
 from consentum.crypto import typed
 from consentum.crypto.signing import WalletKey
-from consentum.domain.messages import ProposeOwner, SetRecovery, Terms
+from consentum.domain.registry_messages import ProposeOwner, SetRecovery, Terms
 from consentum.domain.terms import Access, Category, Purpose
 from consentum.errors import UnavailableError
 from consentum.ports.registries import BoardFacts, IdentityFacts, Registries, StudyFacts

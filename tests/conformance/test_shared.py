@@ -17,7 +17,7 @@ from consentum.adapters.store.shared import SharedRows
 from consentum.adapters.store.studies import StudyShelf
 from consentum.adapters.store.transactions import TransactionBook
 from consentum.crypto import typed
-from consentum.domain.messages import Amend, Propose, Terms
+from consentum.domain.registry_messages import Amend, Propose, Terms
 from consentum.errors import ConflictError, NotFoundError
 from consentum.ports.shared import Shared
 from consentum.ports.studies import Card, Motion, StudyBook

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from consentum.crypto import typed
 from consentum.crypto.typed import Domain
-from consentum.domain.messages import Job, Terms
+from consentum.domain.messages import Job
+from consentum.domain.registry_messages import Terms
 from consentum.domain.terms import Access
 from consentum.errors import Reason
 from consentum.ports.chain import Item, Question, Roles

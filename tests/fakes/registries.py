@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from consentum.crypto.typed import Domain
-from consentum.domain.messages import Terms
+from consentum.domain.registry_messages import Terms
 from consentum.ports.registries import BoardFacts, IdentityFacts, StudyFacts
 
 NOBODY = "0x" + "00" * 20

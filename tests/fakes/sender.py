@@ -16,7 +16,8 @@ from eth_utils.crypto import keccak
 
 from consentum.crypto import typed
 from consentum.crypto.typed import Domain
-from consentum.domain.messages import Freeze, Message, Propose, Revoke, RevokeAll, Terms
+from consentum.domain.messages import Freeze, Message, Revoke, RevokeAll
+from consentum.domain.registry_messages import Propose, Terms
 from consentum.errors import RevertedError, UnavailableError
 from consentum.ports.chain import Anchor, Committee, Roles, ServerKeys
 from consentum.ports.transactions import Call

@@ -19,7 +19,7 @@ from eth_utils.crypto import keccak
 
 from consentum.crypto import typed
 from consentum.crypto.signing import P256_ORDER
-from consentum.domain.messages import Terms
+from consentum.domain.registry_messages import Terms
 from consentum.ports.chain import Anchor, Committee, Roles, ServerKeys, Standing
 
 SECP256K1_HALF = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from threading import RLock
 
-from consentum.domain.messages import Amend
+from consentum.domain.registry_messages import Amend
 from consentum.errors import ConflictError, NotFoundError
 from consentum.ports.studies import Card, Motion
 

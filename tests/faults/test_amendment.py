@@ -16,9 +16,10 @@ from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.chain.sender import ChainSender
 from consentum.crypto import typed
 from consentum.crypto.signing import Signer, SoftPasskey, WalletKey
-from consentum.domain.messages import Accredit, AddDelegate, Approve, ChangeBoard, Consent, Job, Reject, Suspend, Terms
+from consentum.domain.messages import Consent, Job
 from consentum.domain.parsing import hexed
 from consentum.domain.profiles import PROFILES
+from consentum.domain.registry_messages import Accredit, AddDelegate, Approve, ChangeBoard, Reject, Suspend, Terms
 from consentum.domain.terms import Access, Category, Purpose, expand
 from consentum.errors import Reason
 from consentum.flow.client import boards as client

@@ -19,11 +19,12 @@ import httpx
 import pytest
 
 from consentum.adapters.chain.rpc import Rpc
-from consentum.adapters.store.engine import FolderLock
+from consentum.adapters.store.files import FolderLock
 from consentum.crypto import typed
 from consentum.crypto.signing import WalletKey
-from consentum.domain.messages import AddDelegate, Login
+from consentum.domain.messages import Login
 from consentum.domain.parsing import as_bytes, hexed
+from consentum.domain.registry_messages import AddDelegate
 from consentum.errors import SettingsError
 from consentum.settings import GatewaySettings
 from consentum.wiring import gateway as wiring

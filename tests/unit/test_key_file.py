@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from consentum.adapters.store.engine import FolderLock
+from consentum.adapters.store.files import FolderLock
 from consentum.adapters.store.keyserver import KeyServerStore
 from consentum.crypto.signing import WalletKey
 from consentum.errors import KeyFileError, SettingsError

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from consentum.crypto import signing, typed
-from consentum.domain.messages import MESSAGES, Message
+from consentum.domain.messages import Message
 
 CHAIN_ID = 31337
 REGISTRY = "0x5fbdb2315678afecb367f032d93f642f64180aa3"
-STATIC = [name for name in MESSAGES if name not in ("Terms", "Propose", "Amend", "ChangeBoard")]
+STATIC = [name for name in typed.MESSAGES if name not in ("Terms", "Propose", "Amend", "ChangeBoard")]
 
 
 def sample(name: str) -> Message:
@@ -29,7 +29,7 @@ def sample(name: str) -> Message:
             "bool": True,
             "string": "http://localhost:8000",
         }.get(kind, position * 3 % 256)
-    return MESSAGES[name](**values)
+    return typed.MESSAGES[name](**values)
 
 
 def build() -> dict[str, Any]:

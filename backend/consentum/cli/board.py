@@ -80,7 +80,7 @@ def _lines(motion: Made) -> list[str]:
 @json_option
 def approve(home: Path, study: str, until: datetime, as_json: bool) -> None:
     """Approve a study's newest version until a date. STUDY is its name or id."""
-    from consentum.domain.messages import Approve  # noqa: PLC0415 - as above
+    from consentum.domain.registry_messages import Approve  # noqa: PLC0415 - as above
 
     connection, told, nonce = _study(home, study)
     version = told["proposed"]["version"] if told["proposed"] else told["version"]
@@ -94,7 +94,7 @@ def approve(home: Path, study: str, until: datetime, as_json: bool) -> None:
 @json_option
 def reject(home: Path, study: str, reason: str, as_json: bool) -> None:
     """Reject a study's newest version, and say why."""
-    from consentum.domain.messages import Reject  # noqa: PLC0415 - as above
+    from consentum.domain.registry_messages import Reject  # noqa: PLC0415 - as above
     from consentum.errors import NotFoundError  # noqa: PLC0415 - as above
 
     connection, told, nonce = _study(home, study)
@@ -111,7 +111,7 @@ def reject(home: Path, study: str, reason: str, as_json: bool) -> None:
 @json_option
 def suspend(home: Path, study: str, as_json: bool) -> None:
     """Suspend a study; approving it again lifts that."""
-    from consentum.domain.messages import Suspend  # noqa: PLC0415 - as above
+    from consentum.domain.registry_messages import Suspend  # noqa: PLC0415 - as above
 
     connection, told, nonce = _study(home, study)
     _vote(connection, told["board"], Suspend(_raw(told["study"]), nonce), as_json)
@@ -123,7 +123,7 @@ def suspend(home: Path, study: str, as_json: bool) -> None:
 @json_option
 def close(home: Path, study: str, as_json: bool) -> None:
     """Close a study for ever."""
-    from consentum.domain.messages import Close  # noqa: PLC0415 - as above
+    from consentum.domain.registry_messages import Close  # noqa: PLC0415 - as above
 
     connection, told, nonce = _study(home, study)
     _vote(connection, told["board"], Close(_raw(told["study"]), nonce), as_json)
@@ -137,7 +137,7 @@ def close(home: Path, study: str, as_json: bool) -> None:
 @json_option
 def accredit(home: Path, board: str, runner: str, until: datetime, as_json: bool) -> None:
     """Let a runner run the jobs of the board's studies until a date; a past date ends it."""
-    from consentum.domain.messages import Accredit  # noqa: PLC0415 - as above
+    from consentum.domain.registry_messages import Accredit  # noqa: PLC0415 - as above
 
     connection, nonce = _board(home, board)
     _vote(connection, board, Accredit(_raw(board), runner.lower(), _seconds(until), nonce), as_json)
@@ -151,7 +151,7 @@ def accredit(home: Path, board: str, runner: str, until: datetime, as_json: bool
 @json_option
 def form(home: Path, board: str, form: Path, drop: bool, as_json: bool) -> None:
     """Accept a form for broad consents, those that name the board."""
-    from consentum.domain.messages import AcceptForm  # noqa: PLC0415 - as above
+    from consentum.domain.registry_messages import AcceptForm  # noqa: PLC0415 - as above
 
     connection, nonce = _board(home, board)
     hashed = connection.gateway.post("/v1/forms", {"text": form.read_text("utf-8")})["form"]
@@ -166,7 +166,7 @@ def form(home: Path, board: str, form: Path, drop: bool, as_json: bool) -> None:
 @json_option
 def change(home: Path, board: str, members: tuple[str, ...], quorum: int, as_json: bool) -> None:
     """Change the board's members and quorum, by its present quorum."""
-    from consentum.domain.messages import ChangeBoard  # noqa: PLC0415 - as above
+    from consentum.domain.registry_messages import ChangeBoard  # noqa: PLC0415 - as above
     from consentum.flow.client.boards import ascending  # noqa: PLC0415 - as above
 
     connection, nonce = _board(home, board)

@@ -8,10 +8,7 @@ from pathlib import Path
 
 import click
 
-from consentum.adapters.chain.compile import compile_contracts, render
-from consentum.adapters.chain.deploy import deploy
 from consentum.cli.output import json_option, show
-from consentum.crypto.typed import contracts_path
 from consentum.errors import SettingsError
 from consentum.settings import private_key_from_environment
 
@@ -35,6 +32,9 @@ def group() -> None:
 @json_option
 def build(solc: Path, packages: Path, check: bool, as_json: bool) -> None:
     """Compile contracts/src into contracts/artifacts."""
+    from consentum.adapters.chain.compile import compile_contracts, render  # noqa: PLC0415 - slow to load; help is not
+    from consentum.crypto.typed import contracts_path  # noqa: PLC0415 - as above
+
     folder, sizes = contracts_path(), {}
     for name, artifact in compile_contracts(folder, packages.resolve(), solc.resolve()).items():
         target, text = folder / "artifacts" / f"{name}.json", render(artifact)
@@ -57,7 +57,8 @@ def deploy_command(rpc: str, out: Path, as_json: bool) -> None:
 
     CONSENTUM_DEPLOYER_KEY pays; on a development chain its first account does.
     """
-    from consentum.adapters.chain.rpc import Rpc  # noqa: PLC0415 - click builds the help without it
+    from consentum.adapters.chain.deploy import deploy  # noqa: PLC0415 - as above
+    from consentum.adapters.chain.rpc import Rpc  # noqa: PLC0415 - as above
     from consentum.wiring.founding import payer_for  # noqa: PLC0415 - as above
 
     chain_id = int(str(Rpc(rpc).call("eth_chainId")), 16)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import httpx
 
 from consentum.cli.output import json_option, show
 from consentum.errors import UnavailableError
@@ -109,6 +108,8 @@ def add_status(group: click.Group, kind: type[ServiceSettings]) -> None:
 def ask_ready(settings: ServiceSettings) -> tuple[dict[str, str], dict[str, str]]:
     """Why the process of these settings is not ready, by part (nothing if it is), and its warnings. UnavailableError if
     none answers."""
+    import httpx  # noqa: PLC0415 - as above
+
     scheme, verify = "http", ssl.create_default_context()
     if settings.tls_certificate is not None:
         # Its own certificate is all that is believed here, whatever name it is for: this asks the process beside.

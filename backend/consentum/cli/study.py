@@ -169,8 +169,8 @@ def _mine(home: Path, name: str) -> tuple[Any, Made]:
 
 
 def _terms(path: Path) -> Any:
-    from consentum.domain.messages import Terms  # noqa: PLC0415 - as above
     from consentum.domain.parsing import as_bytes, as_object  # noqa: PLC0415 - as above
+    from consentum.domain.registry_messages import Terms  # noqa: PLC0415 - as above
     from consentum.domain.terms import Access, Category, Condition, Purpose, expand  # noqa: PLC0415 - as above
     from consentum.errors import MalformedError  # noqa: PLC0415 - as above
 

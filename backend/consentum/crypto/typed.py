@@ -18,10 +18,19 @@ from typing import Any, TypeVar
 
 from eth_utils.crypto import keccak
 
-from consentum.domain.messages import MESSAGES, Message
+from consentum.domain import messages, registry_messages
+from consentum.domain.messages import Message
 from consentum.errors import MalformedError
 
 M = TypeVar("M", bound=Message)
+
+# Every signed struct by its name.
+MESSAGES: dict[str, type[Message]] = {
+    name: kind
+    for module in (messages, registry_messages)
+    for name, kind in vars(module).items()
+    if isinstance(kind, type) and issubclass(kind, Message) and kind is not Message
+}
 
 # One spelling for each value: bytes.fromhex alone would skip white space, and two spellings are two keys in a table.
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")

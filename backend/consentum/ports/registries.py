@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from consentum.crypto.typed import Domain
-from consentum.domain.messages import Terms
+from consentum.domain.registry_messages import Terms
 
 STATUSES = ("none", "proposed", "approved", "rejected", "suspended", "closed")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from consentum.domain.messages import Amend, Propose
+from consentum.domain.registry_messages import Amend, Propose
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,9 @@ from typing import Any
 
 from consentum.adapters.peers.http import HttpClient
 from consentum.crypto import typed
-from consentum.domain.messages import (
-    AddDelegate,
-    CancelOwner,
-    Message,
-    ProposeOwner,
-    RevokeDelegate,
-    SetRecovery,
-)
+from consentum.domain.messages import Message
 from consentum.domain.parsing import as_integer, as_list, as_object, as_signature, hexed
+from consentum.domain.registry_messages import AddDelegate, CancelOwner, ProposeOwner, RevokeDelegate, SetRecovery
 from consentum.errors import ConflictError, MalformedError, SettingsError
 from consentum.flow.client import terms
 from consentum.ports.registries import IdentityFacts

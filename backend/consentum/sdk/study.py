@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from consentum.crypto import typed
-from consentum.domain.messages import Terms
 from consentum.domain.parsing import as_bytes, hexed
+from consentum.domain.registry_messages import Terms
 from consentum.domain.terms import Access, Category, Purpose, words_of
 from consentum.errors import CorruptError, MalformedError, NotFoundError, Reason
 from consentum.flow.client import submission

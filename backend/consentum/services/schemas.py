@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any
 
 from consentum.crypto import typed
-from consentum.domain.messages import MESSAGES
 from consentum.domain.package import DROP, OUTPUT_KINDS, RAISE
 from consentum.domain.parsing import MAX_ITEMS
 
@@ -38,7 +37,7 @@ def message(name: str) -> Schema:
 def _field(kind: str) -> Schema:
     if kind.endswith("[]"):
         return {"type": "array", "items": _field(kind[:-2])}
-    if kind in MESSAGES:
+    if kind in typed.MESSAGES:
         return message(kind)
     if kind == "address":
         return hex_of(20)

@@ -15,7 +15,7 @@ from consentum.adapters.chain.registries import ChainRegistries
 from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.peers.http import HttpClient, HttpKeyServer
 from consentum.adapters.peers.session import Session
-from consentum.adapters.store.engine import read_private, write_private
+from consentum.adapters.store.files import read_private, write_private
 from consentum.crypto.sealing import SealingKey
 from consentum.crypto.signing import WalletKey
 from consentum.crypto.typed import address_bytes

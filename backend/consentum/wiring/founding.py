@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from eth_account import Account
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
@@ -19,11 +18,12 @@ from consentum.adapters.chain.deployment import Deployment
 from consentum.adapters.chain.ledger import ChainLedger
 from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.chain.sender import ChainSender
-from consentum.adapters.store.engine import read_private, write_private
+from consentum.adapters.chain.transaction import Transaction
+from consentum.adapters.store.files import read_private, write_private
 from consentum.crypto import typed
 from consentum.crypto.signing import WalletKey
-from consentum.domain.messages import Accredit
 from consentum.domain.profiles import profile_for
+from consentum.domain.registry_messages import Accredit
 from consentum.errors import (
     KeyFileError,
     MalformedError,
@@ -82,23 +82,15 @@ def fund(rpc: Rpc, key: bytes, addresses: Iterable[str], wei: int = FUND_WEI) ->
     poor = [address for address in addresses if balance(rpc, address) < LOW_WEI]
     if not poor:
         return []
-    account = Account.from_key(key)
+    account = WalletKey(key)
     price = 2 * int(str(rpc.call("eth_gasPrice")), 16)
     if balance(rpc, account.address) < len(poor) * (wei + 21_000 * price):
         raise SettingsError(f"the paying account {account.address} has too little", field="CONSENTUM_DEPLOYER_KEY")
     nonce = int(str(rpc.call("eth_getTransactionCount", account.address, "pending")), 16)
     chain_id = int(str(rpc.call("eth_chainId")), 16)
     for offset, address in enumerate(poor):
-        transaction = {
-            "to": to_checksum_address(address),
-            "value": wei,
-            "gas": 21_000,
-            "gasPrice": price,
-            "nonce": nonce + offset,
-            "chainId": chain_id,
-        }
-        raw = bytes(account.sign_transaction(transaction).raw_transaction)
-        rpc.call("eth_sendRawTransaction", "0x" + raw.hex())
+        payment = Transaction(chain_id=chain_id, nonce=nonce + offset, price=price, gas=21_000, to=address, value=wei)
+        rpc.call("eth_sendRawTransaction", payment.signed_by(account)[0])
     deadline = time.monotonic() + MINING_SECONDS
     while any(balance(rpc, address) < LOW_WEI for address in poor):
         if time.monotonic() > deadline:

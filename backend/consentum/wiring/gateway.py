@@ -21,8 +21,8 @@ from consentum.adapters.chain.sender import ChainSender
 from consentum.adapters.ipfs.embedded import EmbeddedStore
 from consentum.adapters.peers.http import HttpClient, HttpKeyServer
 from consentum.adapters.store.dictionaries import DictionaryBook
-from consentum.adapters.store.engine import FolderLock, read_private, write_private
 from consentum.adapters.store.enrolments import EnrolmentBook
+from consentum.adapters.store.files import FolderLock, read_private, write_private
 from consentum.adapters.store.gateway import GatewayDatabase
 from consentum.adapters.store.jobs import JobBook
 from consentum.adapters.store.retractions import RetractionBook

@@ -8,7 +8,7 @@ import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from consentum.adapters.store.engine import read_private, write_private
+from consentum.adapters.store.files import read_private, write_private
 from consentum.errors import KeyFileError
 
 

@@ -18,7 +18,7 @@ from consentum.adapters.chain.ledger import ChainLedger
 from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.chain.sender import ChainSender
 from consentum.adapters.peers.http import HttpNoticePeer
-from consentum.adapters.store.engine import FolderLock
+from consentum.adapters.store.files import FolderLock
 from consentum.adapters.store.keyserver import KeyServerStore
 from consentum.crypto.sealing import SealingKey
 from consentum.crypto.signing import WalletKey

@@ -9,7 +9,8 @@ from consentum.adapters.chain.deployment import Deployment
 from consentum.adapters.chain.ledger import ChainLedger
 from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.store import backup
-from consentum.adapters.store.engine import FolderLock, read_private, replace_private, storage_errors, write_private
+from consentum.adapters.store.engine import storage_errors
+from consentum.adapters.store.files import FolderLock, read_private, replace_private, write_private
 from consentum.adapters.store.keyserver import KeyServerStore
 from consentum.crypto.sealing import PUBLIC_BYTES, SealingKey
 from consentum.crypto.signing import WalletKey

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from consentum.adapters.peers.http import HttpClient, HttpKeyServer
-from consentum.adapters.store.engine import read_private
+from consentum.adapters.store.files import read_private
 from consentum.crypto.signing import WalletKey
 from consentum.errors import KeyFileError
 from consentum.settings import KeyServerSettings, ServiceSettings

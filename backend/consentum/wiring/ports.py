@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
-from consentum.adapters.store.engine import FolderLock
+from consentum.adapters.store.files import FolderLock
 from consentum.errors import PortTakenError
 
 

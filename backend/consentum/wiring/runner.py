@@ -17,7 +17,7 @@ from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.peers.content import GatewayContent
 from consentum.adapters.peers.http import ForwardedKeyServer, HttpClient
 from consentum.adapters.peers.session import Session
-from consentum.adapters.store.engine import FolderLock, read_private, write_private
+from consentum.adapters.store.files import FolderLock, read_private, write_private
 from consentum.crypto.sealing import SealingKey
 from consentum.crypto.signing import WalletKey
 from consentum.domain.messages import Job

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from consentum.adapters.store.engine import FolderLock
+from consentum.adapters.store.files import FolderLock
 from consentum.errors import SettingsError
 from consentum.settings import GatewaySettings, KeyServerSettings, RunnerSettings, ServiceSettings
 from consentum.wiring import inventory

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from consentum.crypto import signing, typed
-from consentum.domain.messages import MESSAGES, Consent, Propose, Revoke, Terms
+from consentum.domain.messages import Consent, Revoke
+from consentum.domain.registry_messages import Propose, Terms
 from consentum.errors import POLICY_REASONS, MalformedError
 from tests.vectors.make_messages import STATIC, build, sample
 
@@ -25,7 +26,7 @@ PROPOSAL = Propose(
 
 
 def test_every_class_has_the_fields_of_types_json_in_order() -> None:
-    for name, cls in MESSAGES.items():
+    for name, cls in typed.MESSAGES.items():
         assert [f.name for f in fields(cls)] == [field for field, _ in typed.fields_of(name)]  # type: ignore[arg-type]
 
 
@@ -97,7 +98,7 @@ def test_a_missing_field_is_refused() -> None:
 def test_a_number_that_does_not_fit_is_refused(value: object) -> None:
     plain = {**typed.to_json(sample("RevokeAll")), "cutoff": value}
     with pytest.raises(MalformedError) as refusal:
-        typed.from_json(MESSAGES["RevokeAll"], plain)
+        typed.from_json(typed.MESSAGES["RevokeAll"], plain)
     assert refusal.value.field == "cutoff"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from consentum.crypto import typed
 from consentum.crypto.signing import WalletKey
-from consentum.domain.messages import Propose, Terms
+from consentum.domain.registry_messages import Propose, Terms
 from consentum.domain.terms import Access, Category, Purpose
 from consentum.flow.client import boards
 from consentum.flow.gateway import studies

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from consentum.crypto.signing import WalletKey
-from consentum.domain.messages import AcceptForm, Accredit, Approve, ChangeBoard, Close, Reject, Suspend
 from consentum.domain.parsing import hexed
+from consentum.domain.registry_messages import AcceptForm, Accredit, Approve, ChangeBoard, Close, Reject, Suspend
 from consentum.errors import ConflictError, MalformedError, NotFoundError, NotSponsoredError, SignatureRefused
 from consentum.flow.client import boards as client
 from consentum.flow.gateway import boards, relay

@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 
 from consentum.crypto import typed
 from consentum.crypto.signing import WalletKey
-from consentum.domain.messages import AddDelegate, CancelOwner, ProposeOwner, RevokeDelegate, SetRecovery
 from consentum.domain.parsing import hexed
+from consentum.domain.registry_messages import AddDelegate, CancelOwner, ProposeOwner, RevokeDelegate, SetRecovery
 from consentum.errors import ConflictError, MalformedError, NotFoundError, NotSponsoredError, RevertedError
 from consentum.errors import SignatureRefused as Refused
 from consentum.flow.gateway import identities, relay

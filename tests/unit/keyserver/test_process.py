@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from eth_utils.crypto import keccak
 
-from consentum.adapters.store.engine import FolderLock, replace_private, write_private
+from consentum.adapters.store.files import FolderLock, replace_private, write_private
 from consentum.crypto.sealing import SealingKey
 from consentum.errors import KeyFileError
 from consentum.flow.keyserver import deposit, notice

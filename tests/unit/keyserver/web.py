@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 
-from consentum.adapters.store.engine import FolderLock
+from consentum.adapters.store.files import FolderLock
 from consentum.flow.login import LoginDesk
 from consentum.services.keyserver.app import create_app
 from consentum.settings import KeyServerSettings

@@ -18,10 +18,11 @@ from consentum.crypto.signing import Signer, SoftPasskey, WalletKey
 from consentum.crypto.typed import Domain
 from consentum.domain.cid import RAW, Cid
 from consentum.domain.journal import RECEIPT_CONTEXT, allowed_positions, canonical
-from consentum.domain.messages import Consent, Freeze, Job, Message, Propose, Release, Revoke, RevokeAll, Terms
+from consentum.domain.messages import Consent, Freeze, Job, Message, Release, Revoke, RevokeAll
 from consentum.domain.parsing import hexed
 from consentum.domain.profiles import PROFILES
 from consentum.domain.records import Record
+from consentum.domain.registry_messages import Propose, Terms
 from consentum.domain.terms import Access, Category, Purpose
 from consentum.flow.keyserver import release
 from consentum.flow.keyserver.server import KeyServer

@@ -17,8 +17,8 @@ import pytest
 from consentum.crypto import typed
 from consentum.crypto.signing import WalletKey
 from consentum.crypto.typed import Domain
-from consentum.domain.messages import MESSAGES, ProposeOwner
 from consentum.domain.parsing import as_bytes
+from consentum.domain.registry_messages import ProposeOwner
 from consentum.errors import ConflictError, MalformedError, SettingsError
 from consentum.ports.registries import IdentityFacts
 from consentum.sdk import helpers
@@ -108,7 +108,7 @@ def test_a_change_is_signed_for_the_identity_under_its_nonce_and_the_registrys_d
     [(path, body)] = gateway.got
     assert (path, body["kind"]) == ("/v1/identities", kind)
     assert body["message"] == {"identity": ANNA, **fields, "nonce": 4}
-    digest = typed.digest(DID, typed.from_json(MESSAGES[kind], body["message"]))
+    digest = typed.digest(DID, typed.from_json(typed.MESSAGES[kind], body["message"]))
     assert recovered(digest, as_bytes(body["signature"], "signature")) == key.address.lower()
 
 

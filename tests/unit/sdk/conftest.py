@@ -15,8 +15,8 @@ from consentum.adapters.peers.http import HttpClient
 from consentum.crypto import typed
 from consentum.crypto.sealing import SealingKey
 from consentum.crypto.signing import WalletKey
-from consentum.domain.messages import Terms
 from consentum.domain.parsing import hexed
+from consentum.domain.registry_messages import Terms
 from consentum.domain.terms import Access, Category, Purpose
 from consentum.sdk.client import Client
 from consentum.settings import ClientSettings

@@ -11,6 +11,8 @@ from typing import Any
 from eth_utils.crypto import keccak
 
 from consentum.adapters.chain.rpc import Rpc, RpcError
+from consentum.adapters.chain.transaction import Transaction
+from consentum.crypto.signing import WalletKey
 from consentum.ports.transactions import Sent, TransactionLog
 
 log = logging.getLogger("consentum.chain")
@@ -55,10 +57,10 @@ def mark_of(data: str) -> str:
 
 @dataclass(slots=True)
 class Outbox:
-    """Used under the sender's lock. account: eth_account's; patience in seconds."""
+    """Used under the sender's lock. patience in seconds."""
 
     rpc: Rpc
-    account: Any
+    account: WalletKey
     log: TransactionLog
     chain_id: int
     patience: float
@@ -152,18 +154,15 @@ class Outbox:
             self.post(missing[0], self.account.address, "0x", (21_000, price))
 
     def _signed(self, slot: Sent) -> Sent:
-        signed = self.account.sign_transaction(
-            {
-                "to": slot.to,
-                "data": slot.data,
-                "nonce": slot.nonce,
-                "gas": slot.gas,
-                "gasPrice": slot.price,
-                "chainId": self.chain_id,
-                "value": 0,
-            }
+        transaction = Transaction(
+            chain_id=self.chain_id,
+            nonce=slot.nonce,
+            price=slot.price,
+            gas=slot.gas,
+            to=slot.to,
+            data=bytes.fromhex(slot.data[2:]),
         )
-        hashed, raw = "0x" + bytes(signed.hash).hex(), "0x" + bytes(signed.raw_transaction).hex()
+        raw, hashed = transaction.signed_by(self.account)
         return replace(slot, raw=raw, hashes=(*slot.hashes, hashed))
 
     def _push(self, slot: Sent) -> None:

@@ -10,7 +10,7 @@ from consentum.adapters.chain import codec
 from consentum.adapters.chain.deployment import Deployment
 from consentum.adapters.chain.rpc import Rpc
 from consentum.crypto.typed import Domain
-from consentum.domain.messages import Terms
+from consentum.domain.registry_messages import Terms
 from consentum.errors import UnavailableError
 from consentum.ports.registries import STATUSES, BoardFacts, IdentityFacts, StudyFacts
 

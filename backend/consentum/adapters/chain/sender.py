@@ -13,13 +13,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from eth_account import Account
 from eth_utils.address import to_checksum_address
 
 from consentum.adapters.chain import codec
 from consentum.adapters.chain.deployment import Deployment
 from consentum.adapters.chain.outbox import MemoryLog, Outbox, mark_of, price_of
 from consentum.adapters.chain.rpc import Rpc, RpcError
+from consentum.crypto.signing import WalletKey
 from consentum.errors import RevertedError, UnavailableError
 from consentum.ports.transactions import Call, Sent, TransactionLog
 
@@ -40,14 +40,14 @@ class ChainSender:
         patience: float = 12.0,
     ) -> None:
         self._rpc, self._at = rpc, deployment
-        self._account = Account.from_key(private_key)
+        self._account = WalletKey(private_key)
         self._lock = threading.Lock()
         self._log = MemoryLog() if log is None else log
         self._outbox = Outbox(rpc, self._account, self._log, deployment.chain_id, patience)
 
     @property
     def address(self) -> str:
-        return str(self._account.address)
+        return self._account.address
 
     def balance(self) -> int:
         """In wei."""

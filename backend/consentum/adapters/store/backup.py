@@ -17,7 +17,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from consentum.adapters.store.engine import storage_errors, sync_folder
+from consentum.adapters.store.engine import storage_errors
+from consentum.adapters.store.files import sync_folder
 from consentum.crypto import envelope, sealing
 from consentum.errors import ConflictError, CorruptError
 

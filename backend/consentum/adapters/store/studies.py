@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, Column, LargeBinary, insert, select, update
 from consentum.adapters.store.engine import reading, transaction
 from consentum.adapters.store.sealed import SealedFile, sealed_table
 from consentum.crypto import typed
-from consentum.domain.messages import Amend, Propose
+from consentum.domain.registry_messages import Amend, Propose
 from consentum.errors import ConflictError, NotFoundError
 from consentum.ports.studies import Card, Motion
 

@@ -13,7 +13,8 @@ from eth_utils.crypto import keccak
 from consentum.crypto import typed
 from consentum.crypto.signing import Signer
 from consentum.crypto.typed import Domain
-from consentum.domain.messages import (
+from consentum.domain.parsing import hexed
+from consentum.domain.registry_messages import (
     AcceptForm,
     Accredit,
     Amend,
@@ -27,7 +28,6 @@ from consentum.domain.messages import (
     Terms,
     Withdraw,
 )
-from consentum.domain.parsing import hexed
 from consentum.flow.client.terms import Signed, sign
 
 Vote = Approve | Reject | Suspend | Close | Accredit | AcceptForm | ChangeBoard

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from consentum.crypto import typed
-from consentum.domain.messages import MESSAGES, Message
+from consentum.domain.messages import Message
 from consentum.domain.parsing import as_bytes, as_integer, as_list, as_object, as_signature, hexed
 from consentum.errors import ConflictError, MalformedError, NotFoundError, NotSponsoredError, SignatureRefused
 from consentum.flow.client.boards import new_board
@@ -52,7 +52,7 @@ def vote(gateway: Gateway, data: object) -> dict[str, Any]:
     body = as_object(data, "request", "kind", "message", "signature")
     if body["kind"] not in (*STUDY_KINDS, *BOARD_KINDS):
         raise MalformedError(f"kind is one of {', '.join((*STUDY_KINDS, *BOARD_KINDS))}", field="kind")
-    message: Any = typed.from_json(MESSAGES[body["kind"]], body["message"])
+    message: Any = typed.from_json(typed.MESSAGES[body["kind"]], body["message"])
     signature = as_signature(body["signature"], "signature")
     board = message.board if body["kind"] in BOARD_KINDS else gateway.registries.study(message.study).board
     facts = gateway.registries.board(board)
@@ -113,7 +113,7 @@ def _send_at_quorum(gateway: Gateway, motion: Motion, facts: BoardFacts) -> None
     votes = {member: vote for member, vote in motion.votes.items() if member in facts.members}
     if len(votes) < facts.quorum or (sent is not None and sent.state != "refused"):
         return
-    message = typed.from_json(MESSAGES[motion.kind], motion.message)
+    message = typed.from_json(typed.MESSAGES[motion.kind], motion.message)
     digest = typed.digest(gateway.registries.study_domain, message)
     claims = [Claim(member, Roles.CONTROLLER, digest, bytes.fromhex(votes[member][2:])) for member in sorted(votes)]
     signed = gateway.ledger.signed_by(gateway.ledger.view().latest, claims)

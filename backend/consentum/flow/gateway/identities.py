@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from consentum.crypto import typed
-from consentum.domain.messages import MESSAGES, ProposeOwner
 from consentum.domain.parsing import as_bytes, as_list, as_object, as_signature, hexed
+from consentum.domain.registry_messages import ProposeOwner
 from consentum.errors import ConflictError, MalformedError, NotFoundError, SignatureRefused
 from consentum.flow.gateway import registering
 from consentum.flow.gateway.gateway import Gateway
@@ -26,7 +26,7 @@ def submit(gateway: Gateway, data: object) -> dict[str, Any]:
     body = as_object(data, "request", "kind", "message", "signature")
     if body["kind"] not in registering.IDENTITY_KINDS:
         raise MalformedError(f"kind is one of {', '.join(registering.IDENTITY_KINDS)}", field="kind")
-    message: Any = typed.from_json(MESSAGES[body["kind"]], body["message"])
+    message: Any = typed.from_json(typed.MESSAGES[body["kind"]], body["message"])
     signature = as_signature(body["signature"], "signature")
     identity = message.identity.lower()
     claim = Claim(identity, Roles.CONTROLLER, typed.digest(gateway.registries.did_domain, message), signature)

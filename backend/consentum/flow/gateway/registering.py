@@ -17,8 +17,9 @@ from typing import Any
 from eth_utils.crypto import keccak
 
 from consentum.crypto import typed
-from consentum.domain.messages import MESSAGES, Message, Terms
+from consentum.domain.messages import Message
 from consentum.domain.parsing import hexed
+from consentum.domain.registry_messages import Terms
 from consentum.errors import RevertedError
 from consentum.flow.gateway.gateway import Gateway
 from consentum.ports.gateway_store import Relayed
@@ -105,7 +106,7 @@ def call_of(message: Relayed) -> Call:
         return Call("DidRegistry", "finalizeOwner", (value["identity"],))
     if message.kind == "CreateBoard":
         return Call("StudyRegistry", "createBoard", (value["members"], value["quorum"], _raw(value["salt"])))
-    made = typed.from_json(MESSAGES[message.kind], value["message"])
+    made = typed.from_json(typed.MESSAGES[message.kind], value["message"])
     contract = typed.contract_of(message.kind)
     last: Any = _votes(value["votes"]) if "votes" in value else message.signature
     return Call(contract, _FUNCTIONS[message.kind], (*_arguments(made), last))

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 from eth_utils.crypto import keccak
 
 from consentum.crypto import typed
-from consentum.domain.messages import Amend, Message, Propose, SetMember, Withdraw
+from consentum.domain.messages import Message
 from consentum.domain.parsing import as_bytes, as_list, as_object, as_signature, hexed
+from consentum.domain.registry_messages import Amend, Propose, SetMember, Withdraw
 from consentum.errors import ConflictError, MalformedError, NotSponsoredError, Reason, RefusedError, SignatureRefused
 from consentum.flow.gateway import registering
 from consentum.flow.gateway.gateway import Gateway

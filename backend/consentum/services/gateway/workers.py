@@ -12,7 +12,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI
 
-from consentum.adapters.store.engine import FolderLock
+from consentum.adapters.store.files import FolderLock
 from consentum.services import logs
 from consentum.services.gateway.app import create_app
 from consentum.services.serve import options, serve
