@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from consentum.errors import SettingsError
 from consentum.settings import GatewaySettings, RunnerSettings, ServiceSettings
 
 
@@ -22,21 +23,32 @@ class Allowed:
         return bool(self.custodians or self.sponsored or self.boards)
 
 
-def allow(folder: Path, allowed: Allowed) -> list[str]:
-    """Adds to the settings of a system's gateway and runner, both checked before either is written; the names of the
-    services that must start again to know. Takes nobody away. SettingsError for what is no address or id."""
+NOBODY = Allowed()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Who is let in, and who is let in no longer."""
+
+    more: Allowed = NOBODY
+    less: Allowed = NOBODY
+
+    def __bool__(self) -> bool:
+        return bool(self.more or self.less)
+
+
+def allow(folder: Path, change: Change) -> list[str]:
+    """Changes the settings of a system's gateway and runner, both checked before either is written; the names of the
+    services that must start again to know. Nothing is written on an error. SettingsError for what is no address or id,
+    for whom the settings do not have and who is to go, and for who is to come and to go."""
     gateway, runner = GatewaySettings.load(folder / "gateway"), RunnerSettings.load(folder / "runner")
+    listed = {name: _changed(name, getattr(gateway, name), change) for name in Allowed.__slots__}
+    # Boards alone concern the runner; one it knows from elsewhere goes with the gateway's.
+    gone = {board.lower() for board in change.less.boards}
+    boards = tuple(board for board in together(runner.boards, change.more.boards) if board not in gone)
     changed: dict[str, tuple[ServiceSettings, ServiceSettings]] = {
-        "gateway": (
-            gateway,
-            replace(
-                gateway,
-                custodians=together(gateway.custodians, allowed.custodians),
-                sponsored=together(gateway.sponsored, allowed.sponsored),
-                boards=together(gateway.boards, allowed.boards),
-            ),
-        ),
-        "runner": (runner, replace(runner, boards=together(runner.boards, allowed.boards))),
+        "gateway": (gateway, replace(gateway, **listed)),
+        "runner": (runner, replace(runner, boards=boards)),
     }
     for _, after in changed.values():
         after.validate()
@@ -44,6 +56,16 @@ def allow(folder: Path, allowed: Allowed) -> list[str]:
     for name in names:
         changed[name][1].save(folder / name)
     return names
+
+
+def _changed(name: str, known: tuple[str, ...], change: Change) -> tuple[str, ...]:
+    """A list of the settings after the change."""
+    more, less = (tuple(one.lower() for one in getattr(named, name)) for named in (change.more, change.less))
+    if set(more) & set(less):
+        raise SettingsError("the same one is to be let in and to go", field=name)
+    if missing := set(less) - {one.lower() for one in known}:
+        raise SettingsError(f"{min(missing)} is not there, so it cannot go", field=name)
+    return tuple(one for one in together(known, more) if one not in less)
 
 
 def together(known: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
