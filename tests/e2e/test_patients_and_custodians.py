@@ -22,7 +22,7 @@ import pytest
 from click.testing import CliRunner
 
 from consentum.cli.main import cli
-from consentum.wiring.allowing import Allowed, allow
+from consentum.wiring.allowing import Allowed, Change, allow
 from scripts.demonstration.people import FORM_STUDY
 from tests.e2e.stack import Stack, running, until
 
@@ -54,7 +54,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
         made = People(stack, tmp_path_factory.mktemp("homes"))
         made.custodian = made.run("ward", "custodian", "init", *made.where)["address"]
         system = stack.system
-        for name in allow(system.folder, Allowed(custodians=(made.custodian,))):
+        for name in allow(system.folder, Change(Allowed(custodians=(made.custodian,)))):
             system.stop(name)
             system.services.again(name)
         system.wait_ready()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whom `consentum up` lets in: added, never taken away, checked before anything is written; who must know restarts."""
+"""Whom `consentum up` lets in and takes off again: checked before anything is written; who must know restarts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from consentum.cli import settling
 from consentum.cli.settling import settled
 from consentum.errors import SettingsError
 from consentum.settings import GatewaySettings, KeyServerSettings, RunnerSettings
-from consentum.wiring.allowing import Allowed, allow
+from consentum.wiring.allowing import Allowed, Change, allow
 from consentum.wiring.inventory import Inventory, Part, Running
 from consentum.wiring.layout import KeyServerProcess, introduce
 from consentum.wiring.supervisor import allow_now
 
 COMMON = {"rpc": "http://localhost:1", "deployment": "d", "port": 2, "endpoint": "http://localhost:2"}
 WARD, LEAD, BOARD = "0x" + "aB" * 20, "0x" + "22" * 20, "0x" + "33" * 32
+SERVERS = ("server 1", "server 2", "server 3")
 
 
 @pytest.fixture
@@ -34,26 +35,64 @@ def folder(tmp_path: Path) -> Path:
 
 def test_who_is_let_in_is_added_once_and_nobody_goes(folder: Path) -> None:
     allowed = Allowed(custodians=(WARD,), sponsored=(LEAD,), boards=(BOARD,))
-    assert allow(folder, allowed) == ["gateway", "runner", "server 1", "server 2", "server 3"]
+    assert allow(folder, Change(allowed)) == ["gateway", "runner", *SERVERS]
     gateway = GatewaySettings.load(folder / "gateway")
     assert gateway.custodians == ("0x" + "11" * 20, WARD.lower())
     assert (gateway.sponsored, gateway.boards) == ((LEAD,), (BOARD,))
     assert RunnerSettings.load(folder / "runner").boards == (BOARD,)
     assert KeyServerSettings.load(folder / "keyserver-10").custodians == (WARD.lower(),)
-    assert allow(folder, allowed) == []
+    assert allow(folder, Change(allowed)) == []
+
+
+def test_who_is_taken_off_goes_everywhere_and_nobody_else_does(folder: Path) -> None:
+    everybody = Allowed(custodians=(WARD,), sponsored=(LEAD,), boards=(BOARD,))
+    allow(folder, Change(everybody))
+    assert allow(folder, Change(less=Allowed(custodians=(WARD.lower(),)))) == ["gateway", *SERVERS]
+    assert KeyServerSettings.load(folder / "keyserver-2").custodians == ()
+    gateway = GatewaySettings.load(folder / "gateway")
+    assert (gateway.custodians, gateway.sponsored) == (("0x" + "11" * 20,), (LEAD,))
+    assert allow(folder, Change(less=Allowed(boards=(BOARD.upper().replace("X", "x"),)))) == ["gateway", "runner"]
+    assert allow(folder, Change(less=Allowed(sponsored=(LEAD,)))) == ["gateway"]
+    gateway = GatewaySettings.load(folder / "gateway")
+    assert (gateway.sponsored, gateway.boards) == ((), ())
+    assert RunnerSettings.load(folder / "runner").boards == ()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Change(less=Allowed(custodians=(WARD,))),  # not there
+        Change(less=Allowed(custodians=("0x11",))),
+        Change(Allowed(custodians=(WARD,)), Allowed(custodians=(WARD.lower(),))),
+        Change(Allowed(custodians=(WARD,)), Allowed(custodians=("0x" + "11" * 20, LEAD))),
+    ],
+)
+def test_who_is_not_there_cannot_be_taken_off_and_nobody_comes_and_goes_at_once(change: Change, folder: Path) -> None:
+    with pytest.raises(SettingsError) as refused:
+        allow(folder, change)
+    assert refused.value.field == "custodians"
+    assert GatewaySettings.load(folder / "gateway").custodians == ("0x" + "11" * 20,)
+
+
+def test_the_board_that_was_founded_with_the_system_stays(folder: Path) -> None:
+    allow(folder, Change(Allowed(boards=(BOARD,))))
+    Inventory(board=BOARD).save(folder)
+    with pytest.raises(SettingsError) as refused:
+        allow_now(folder, Change(less=Allowed(boards=(BOARD,))))
+    assert refused.value.field == "boards"
+    assert GatewaySettings.load(folder / "gateway").boards == (BOARD,)
 
 
 def test_runner_and_key_servers_need_not_know_people(folder: Path) -> None:
-    assert allow(folder, Allowed(sponsored=(LEAD,))) == ["gateway"]
+    assert allow(folder, Change(Allowed(sponsored=(LEAD,)))) == ["gateway"]
 
 
 @pytest.mark.parametrize("wrong", [{"custodians": ("0x12",)}, {"sponsored": ("me",)}, {"boards": (LEAD,)}])
 def test_what_is_no_address_or_id_changes_nothing(wrong: dict[str, tuple[str, ...]], folder: Path) -> None:
     with pytest.raises(SettingsError) as refused:
-        allow(folder, Allowed(**wrong))
+        allow(folder, Change(Allowed(**wrong)))
     assert refused.value.field == next(iter(wrong))
     assert GatewaySettings.load(folder / "gateway").boards == RunnerSettings.load(folder / "runner").boards == ()
-    assert KeyServerSettings.load(folder / "keyserver-1").custodians == ()
 
 
 @pytest.fixture
@@ -68,7 +107,7 @@ def sleepers() -> Iterator[list[subprocess.Popen[bytes]]]:
 def test_only_who_must_read_its_settings_again_is_ended(folder: Path, sleepers: list[subprocess.Popen[bytes]]) -> None:
     gateway, runner = (Part(noun="x", endpoint="", process=Running.of(process.pid)) for process in sleepers)
     Inventory(parts={"gateway": gateway, "runner": runner}).save(folder)
-    assert allow_now(folder, Allowed(sponsored=(WARD,))) == ["gateway"]
+    assert allow_now(folder, Change(Allowed(sponsored=(WARD,)))) == ["gateway"]
     assert sleepers[0].wait(5) != 0
     assert sleepers[1].poll() is None
 

@@ -168,6 +168,19 @@ def _show_report(report: Report, as_json: bool) -> None:
         raise SystemExit(REFUSED if report.refused else LATER)
 
 
+@group.command("records")
+@home_option
+@json_option
+def records(home: Path, as_json: bool) -> None:
+    """List what this home deposited: record id, state, file and number; nobody else is asked."""
+    from consentum.sdk import custodian  # noqa: PLC0415 - as above
+    from consentum.wiring.custodian import open_custodian  # noqa: PLC0415 - as above
+
+    rows = custodian.records(open_custodian(home))
+    lines = [f"{r['record']}  {r['state']:<10}  {r['file']}  {r['number']}  {r['reason']}".rstrip() for r in rows]
+    show({"records": rows}, lines or ["nothing deposited yet"], as_json)
+
+
 @group.command("retract")
 @click.argument("record", type=ID, required=False)
 @click.option("--file", "name", default=None, help="Instead of the record: its file's name in the manifest.")

@@ -19,13 +19,18 @@ from consentum.errors import ConsentumError, SettingsError, UnavailableError
 from consentum.settings import private_key_from_environment, service_environment
 
 if TYPE_CHECKING:
-    from consentum.wiring.allowing import Allowed
+    from consentum.wiring.allowing import Change
 
 DEFAULT_FOLDER = Path(".consentum")
 DETACHED_SECONDS = 180
 DOWN_SECONDS = 60
 LOG = "up.log"
-ALLOWING = ("--custodian", "--sponsored", "--accept-board")
+# By field of `Allowed`: what lets in, what takes away.
+ALLOWING = {
+    "custodians": ("--custodian", "--no-custodian"),
+    "sponsored": ("--sponsored", "--no-sponsored"),
+    "boards": ("--accept-board", "--no-board"),
+}
 
 folder_option = click.option(
     "--folder",
@@ -48,31 +53,35 @@ folder_option = click.option(
 @click.option("--custodian", "custodians", multiple=True, help="Address that may deposit; once each, at any time.")
 @click.option("--sponsored", multiple=True, help="Address whose messages the gateway pays for; once each, at any time.")
 @click.option("--accept-board", "boards", multiple=True, help="Id of a board to work for; once each, at any time.")
+@click.option("--no-custodian", "gone_custodians", multiple=True, help="Address that may deposit no longer.")
+@click.option("--no-sponsored", "gone_sponsored", multiple=True, help="Address to pay for no longer.")
+@click.option("--no-board", "gone_boards", multiple=True, help="Id of a board to work for no longer.")
 @click.option("--detach", is_flag=True, help="Return when everything is ready; end it with `consentum down`.")
 @json_option
 def up(folder: Path, as_json: bool, detach: bool, board: bool, **options: Any) -> None:
-    """Start the whole system in one folder; harmless to repeat, and to repeat with more people and boards to serve.
+    """Start the whole system in one folder; harmless to repeat, and to repeat with others to serve.
 
     Ctrl-C ends it and loses nothing. With --rpc, CONSENTUM_DEPLOYER_KEY pays for the contracts and the services' gas.
     """
-    from consentum.wiring.allowing import Allowed  # noqa: PLC0415 - web3 takes a second to load
+    from consentum.wiring.allowing import Allowed, Change  # noqa: PLC0415 - web3 takes a second to load
     from consentum.wiring.supervisor import is_running  # noqa: PLC0415 - as above
 
-    allowed = Allowed(**{name: options.pop(name) for name in ("custodians", "sponsored", "boards")})
+    more, less = ({name: options.pop(prefix + name) for name in ALLOWING} for prefix in ("", "gone_"))
+    change = Change(Allowed(**more), Allowed(**less))
     wanted = {name: value for name, value in options.items() if value}
     if "rpc" in wanted:
         wanted["embedded"] = False
     if wanted.get("threshold", 2) > wanted.get("servers", 3) and not (folder / "system.json").exists():
         raise SettingsError("more servers are needed than there are", field="threshold")
     if is_running(folder):
-        _already(folder, wanted, allowed, as_json)
+        _already(folder, wanted, change, as_json)
     elif detach:
-        _detached(folder, wanted, (board, allowed), as_json)
+        _detached(folder, wanted, (board, change), as_json)
     else:
-        _foreground(folder, wanted, (board, allowed), as_json)
+        _foreground(folder, wanted, (board, change), as_json)
 
 
-def _foreground(folder: Path, wanted: dict[str, Any], serve: tuple[bool, Allowed], as_json: bool) -> None:
+def _foreground(folder: Path, wanted: dict[str, Any], serve: tuple[bool, Change], as_json: bool) -> None:
     from consentum.wiring.founding import payer_for  # noqa: PLC0415 - as above
     from consentum.wiring.supervisor import Supervisor, merged  # noqa: PLC0415 - as above
 
@@ -97,17 +106,18 @@ def _foreground(folder: Path, wanted: dict[str, Any], serve: tuple[bool, Allowed
         supervisor.stop()
 
 
-def _detached(folder: Path, wanted: dict[str, Any], serve: tuple[bool, Allowed], as_json: bool) -> None:
+def _detached(folder: Path, wanted: dict[str, Any], serve: tuple[bool, Change], as_json: bool) -> None:
     """The same command again, as a process of its own; its failure becomes ours."""
     from consentum.wiring.inventory import gone  # noqa: PLC0415 - as above
 
     given = {name: value for name, value in wanted.items() if name not in ("embedded", "unsafe_foreign_rpc")}
     command = [sys.executable, "-m", "consentum.cli.main", "up", "--json", "--folder", str(folder)]
     command += [word for name, value in given.items() for word in (f"--{name}", str(value))]
-    board, allowed = serve
+    board, change = serve
     command += ["--unsafe-foreign-rpc"] * bool(wanted.get("unsafe_foreign_rpc")) + ["--board"] * board
-    for option, named in zip(ALLOWING, (allowed.custodians, allowed.sponsored, allowed.boards), strict=True):
-        command += [word for one in named for word in (option, one)]
+    for name, options in ALLOWING.items():
+        for option, named in zip(options, (change.more, change.less), strict=True):
+            command += [word for one in getattr(named, name) for word in (option, one)]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / LOG).open("ab") as log:
         start = log.tell()
@@ -154,7 +164,7 @@ def _failure(log: Path, start: int) -> ConsentumError:
     return UnavailableError(f"the start failed; see {log}")
 
 
-def _already(folder: Path, wanted: dict[str, Any], allowed: Allowed, as_json: bool) -> None:
+def _already(folder: Path, wanted: dict[str, Any], change: Change, as_json: bool) -> None:
     """A second `up`: the supervisor starts what is not running, and what has whom to serve anew; we wait until it
     has."""
     from consentum.wiring.health import unready  # noqa: PLC0415 - as above
@@ -166,7 +176,7 @@ def _already(folder: Path, wanted: dict[str, Any], allowed: Allowed, as_json: bo
         return known.supervisor is not None and (not known.ready or bool(unready(known)))
 
     merged(folder, wanted)
-    changed = allow_now(folder, allowed) if allowed and gone(waiting, DETACHED_SECONDS) else []
+    changed = allow_now(folder, change) if change and gone(waiting, DETACHED_SECONDS) else []
     if not gone(waiting, DETACHED_SECONDS):
         raise UnavailableError(f"it runs, but {', '.join(unready(Inventory.load(folder)))} is not ready")
     if not is_running(folder):

@@ -12,6 +12,7 @@ from consentum.crypto import typed
 from consentum.domain.invites import Invite
 from consentum.domain.messages import Retract
 from consentum.domain.parsing import as_object, hexed
+from consentum.domain.terms import Category, words_of
 from consentum.errors import ConflictError, ConsentumError, MalformedError, NotFoundError
 from consentum.flow.client import custody, filing, retraction, terms
 from consentum.flow.client.manifest import Entry, read_file, read_manifest
@@ -96,14 +97,30 @@ def deposit(
     return filing.deposit(home.filing(), home.depositor(committee), entries, enrolments, advance)
 
 
+def records(home: CustodianHome) -> list[dict[str, Any]]:
+    """Every file that this home ever put on its way, the oldest first, with its record's id and what became of it."""
+    return [
+        {
+            "record": hexed(filed.record),
+            "file": filed.path,
+            "number": filed.number,
+            "categories": words_of(Category(filed.categories)),
+            "state": filed.state,
+            "reason": filed.reason,
+        }
+        for filed in home.book.files()
+    ]
+
+
 def find_deposited(home: CustodianHome, *, record: bytes | None = None, path: str | None = None) -> Filed:
-    """One deposited file by its record's id or by its name in the manifest. NotFoundError; ConflictError if several
-    records have that name."""
+    """One deposited file by its record's id or by its name in the manifest. NotFoundError; ConflictError with the ids
+    if several records have that name."""
     found = [f for f in home.book.files() if f.state == "deposited" and (f.record == record or f.path == path)]
     if not found:
         raise NotFoundError("no deposited record of that id or file in this home", field="record")
     if len(found) > 1:
-        raise ConflictError("several records have that file name; name the record", field="file")
+        ids = ", ".join(hexed(f.record) for f in found)
+        raise ConflictError(f"several records have that file name; name one of {ids}", field="file")
     return found[0]
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from consentum.errors import SettingsError
 from consentum.settings import GatewaySettings, KeyServerSettings, RunnerSettings, ServiceSettings
 from consentum.wiring.layout import numbered
 
@@ -23,26 +24,40 @@ class Allowed:
         return bool(self.custodians or self.sponsored or self.boards)
 
 
-def allow(folder: Path, allowed: Allowed) -> list[str]:
-    """Adds to the settings of a system's services, all checked before any is written; the names of those that must
-    start again to know. Takes nobody away. SettingsError for what is no address or id."""
+NOBODY = Allowed()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Who is let in, and who is let in no longer."""
+
+    more: Allowed = NOBODY
+    less: Allowed = NOBODY
+
+    def __bool__(self) -> bool:
+        return bool(self.more or self.less)
+
+
+def allow(folder: Path, change: Change) -> list[str]:
+    """Changes the settings of a system's services, all checked before any is written; the names of those that must
+    start again to know. Nothing is written on an error. SettingsError for what is no address or id, for whom the
+    gateway does not have and who is to go, and for who is to come and to go."""
     gateway, runner = GatewaySettings.load(folder / "gateway"), RunnerSettings.load(folder / "runner")
+    gateway_now = replace(
+        gateway,
+        custodians=_changed("custodians", gateway.custodians, change),
+        sponsored=_changed("sponsored", gateway.sponsored, change),
+        boards=_changed("boards", gateway.boards, change),
+    )
+    boards = _moved(runner.boards, change.more.boards, change.less.boards)
     changed: dict[str, tuple[Path, ServiceSettings, ServiceSettings]] = {
-        "gateway": (
-            folder / "gateway",
-            gateway,
-            replace(
-                gateway,
-                custodians=together(gateway.custodians, allowed.custodians),
-                sponsored=together(gateway.sponsored, allowed.sponsored),
-                boards=together(gateway.boards, allowed.boards),
-            ),
-        ),
-        "runner": (folder / "runner", runner, replace(runner, boards=together(runner.boards, allowed.boards))),
+        "gateway": (folder / "gateway", gateway, gateway_now),
+        "runner": (folder / "runner", runner, replace(runner, boards=boards)),
     }
     for name, path in numbered(folder).items():
         server = KeyServerSettings.load(path)
-        changed[name] = path, server, replace(server, custodians=together(server.custodians, allowed.custodians))
+        custodians = _moved(server.custodians, change.more.custodians, change.less.custodians)
+        changed[name] = path, server, replace(server, custodians=custodians)
     for _, _, after in changed.values():
         after.validate()
     names = [name for name, (_, before, after) in changed.items() if before != after]
@@ -50,6 +65,22 @@ def allow(folder: Path, allowed: Allowed) -> list[str]:
         path, _, after = changed[name]
         after.save(path)
     return names
+
+
+def _moved(known: tuple[str, ...], more: tuple[str, ...], less: tuple[str, ...]) -> tuple[str, ...]:
+    """What a service knows beside the gateway: who goes from there goes from here, if it was here."""
+    gone = {item.lower() for item in less}
+    return tuple(item for item in together(known, more) if item not in gone)
+
+
+def _changed(name: str, known: tuple[str, ...], change: Change) -> tuple[str, ...]:
+    """A list of the settings after the change."""
+    more, less = (tuple(one.lower() for one in getattr(named, name)) for named in (change.more, change.less))
+    if set(more) & set(less):
+        raise SettingsError("the same one is to be let in and to go", field=name)
+    if missing := set(less) - {one.lower() for one in known}:
+        raise SettingsError(f"{min(missing)} is not there, so it cannot go", field=name)
+    return tuple(one for one in together(known, more) if one not in less)
 
 
 def together(known: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:

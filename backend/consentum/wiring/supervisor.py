@@ -16,7 +16,7 @@ from consentum.adapters.store.files import FolderLock
 from consentum.errors import SettingsError
 from consentum.settings import GatewaySettings, KeyServerSettings, RunnerSettings, ServiceSettings
 from consentum.wiring import inventory
-from consentum.wiring.allowing import Allowed, allow
+from consentum.wiring.allowing import Change, allow
 from consentum.wiring.founding import DevelopmentBoard, read
 from consentum.wiring.inventory import Inventory, Part, Running
 from consentum.wiring.local import HOST, LocalSystem
@@ -26,7 +26,7 @@ Say = Callable[[str], None]
 LOOK_SECONDS = 0.25
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
 STEADY_SECONDS = 60.0
-NOBODY = Allowed()
+NO_CHANGE = Change()
 END_SECONDS = 20.0
 KINDS: dict[str, type[ServiceSettings]] = {
     "keyserver-*": KeyServerSettings,
@@ -69,9 +69,9 @@ class Supervisor:
         )
         self._fates: dict[str, _Fate] = {}
 
-    def start(self, with_board: bool, allowed: Allowed = NOBODY) -> None:
-        """Until every process is ready, serving also whom `allowed` names. On any error everything that was started is
-        ended. PortTakenError before anything is."""
+    def start(self, with_board: bool, change: Change = NO_CHANGE) -> None:
+        """Until every process is ready, serving whom the settings name after `change`. On any error everything that was
+        started is ended. PortTakenError before anything is."""
         for process in self.known.alive.values():  # of a supervisor that was killed
             process.end(END_SECONDS)
         for port in self._all_ports:
@@ -79,7 +79,7 @@ class Supervisor:
         try:
             self.known.ready, self.known.supervisor = False, Running.of(os.getpid())
             self.known.save(self._folder)
-            self._start(with_board, allowed)
+            self._start(with_board, change)
             self._say("waiting until all are ready")
             self.system.wait_ready()
             self.known.ready = True
@@ -88,7 +88,7 @@ class Supervisor:
             self.stop()
             raise
 
-    def _start(self, with_board: bool, allowed: Allowed) -> None:
+    def _start(self, with_board: bool, change: Change) -> None:
         system, known = self.system, self.known
         if known.embedded:
             self._say("starting the chain")
@@ -100,7 +100,9 @@ class Supervisor:
         board = DevelopmentBoard(self._folder / "board") if with_board or known.board else None
         known.board = "0x" + board.id.hex() if board else ""
         system.lay_out()
-        allow(self._folder, replace(allowed, boards=(*allowed.boards, *filter(None, [known.board]))))
+        _require_own_board_kept(known, change)
+        boards = (*change.more.boards, *filter(None, [known.board]))
+        allow(self._folder, replace(change, more=replace(change.more, boards=boards)))
         self._say("starting key servers and gateway")
         system.start_services()
         self._note()
@@ -193,15 +195,21 @@ def merged(folder: Path, wanted: dict[str, Any]) -> Inventory:
     return known
 
 
-def allow_now(folder: Path, allowed: Allowed) -> list[str]:
-    """Lets a system that runs serve these too: writes its settings and ends the services that must read them, which
+def allow_now(folder: Path, change: Change) -> list[str]:
+    """Changes whom a system that runs serves: writes its settings and ends the services that must read them, which
     its supervisor starts again; their names."""
-    changed = allow(folder, allowed)
+    _require_own_board_kept(Inventory.load(folder), change)
+    changed = allow(folder, change)
     for name in changed:
         process = Inventory.load(folder).parts[name].process
         if process is not None:
             process.end(END_SECONDS)
     return changed
+
+
+def _require_own_board_kept(known: Inventory, change: Change) -> None:
+    if known.board and known.board in (board.lower() for board in change.less.boards):
+        raise SettingsError("this board was founded with the system and stays", field="boards")
 
 
 def is_running(folder: Path) -> bool:

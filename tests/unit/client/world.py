@@ -244,6 +244,7 @@ def make_world(folder: Path, count: int = 3, threshold: int = 2) -> World:
             clock=lambda: float(NOW),
             monotonic=lambda: 0.0,
             daily_cap=1_000,
+            custodians=None,
         )
         public = checkpoint.public_key().public_bytes_raw()
         sealing_hash = keccak(server.sealing_keys[1].public)

@@ -93,3 +93,14 @@ def test_what_is_pending_makes_the_command_fail_and_say_what_to_do(run: Any, war
 def test_a_retraction_names_a_record_or_a_file_and_not_both(run: Any) -> None:
     assert run("retract").exit_code == 2
     assert run("retract", hexed(bytes(32)), "--file", "a").exit_code == 2
+
+
+def test_records_are_listed_with_the_ids_that_retract_wants(run: Any, ward: Ward) -> None:
+    assert run("records").stdout == "nothing deposited yet\n"
+    ward.patient("4711", ward.world.alice)
+    ward.write("a.json")
+    deposit(run, ward, "a.json,4711,laboratory")
+    [row] = json.loads(run("records", "--json").stdout)["records"]
+    [filed] = ward.book.files()
+    assert (row["record"], row["categories"]) == (hexed(filed.record), ["laboratory"])
+    assert run("records").stdout.split() == [row["record"], "deposited", "a.json", "4711"]

@@ -249,6 +249,9 @@ def test_the_same_content_is_no_successor(home: Home, filed: Any, tmp_path: Path
 def test_a_name_that_two_records_have_is_not_guessed(home: Home, ward: Ward, filed: Any) -> None:
     ward.write("a.json", b"changed")
     ward.deposit(ward.entries("a.json,4711,laboratory"))
-    with pytest.raises(ConflictError):
+    with pytest.raises(ConflictError) as told:
         custodian.find_deposited(home, path="a.json")
+    listed = custodian.records(home)
+    assert [(row["file"], row["number"], row["state"]) for row in listed] == [("a.json", "4711", "deposited")] * 2
+    assert all(row["record"] in str(told.value) for row in listed)
     assert custodian.find_deposited(home, record=filed.record) == filed
