@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from consentum.cli.homes import add_init
 from consentum.cli.output import home_option, json_option, show
 from consentum.cli.settling import settled
 
@@ -23,18 +24,11 @@ def group() -> None:
     """Ethics boards: members vote, and what a quorum signed goes to the chain."""
 
 
-@group.command("init")
-@click.option("--gateway", required=True, help="URL of the gateway.")
-@click.option("--rpc", required=True, help="URL of a chain node: what the gateway says is checked against it.")
-@home_option
-@json_option
-def init(gateway: str, rpc: str, home: Path, as_json: bool) -> None:
-    """Create a member's keys and settings; prints her address, which the board is founded with."""
-    from consentum.wiring.client import create_home  # noqa: PLC0415 - web3 takes a second to load; help should not
-
-    address = create_home(home, gateway, rpc)
-    lines = [address, f"keys in {home}: keep a copy, your votes are signed with them"]
-    show({"address": address, "home": str(home)}, lines, as_json)
+add_init(
+    group,
+    "Create a member's keys and settings; prints her address, which the board is founded with.",
+    "your votes are signed with them",
+)
 
 
 @group.command("create")
