@@ -39,7 +39,7 @@ add_init(
 @json_option
 def create(home: Path, members: tuple[str, ...], quorum: int, as_json: bool) -> None:
     """Found a board; prints its id, which patients and studies name."""
-    from consentum.flow.client import boards  # noqa: PLC0415 - web3 takes a second to load; help should not
+    from consentum.flow.client import boards  # noqa: PLC0415 - slow to load; help is not
     from consentum.wiring.client import connect  # noqa: PLC0415 - as above
 
     _, body = boards.new_board(members, quorum)

@@ -60,7 +60,7 @@ group.add_command(dictionary.group)
 @json_option
 def init(gateway: str, rpc: str, identity: str | None, home: Path, as_json: bool) -> None:
     """Create keys and settings; prints the key's address, which the gateway's operator lists as a custodian."""
-    from consentum.wiring.client import create_home  # noqa: PLC0415 - web3 takes a second to load; help should not
+    from consentum.wiring.client import create_home  # noqa: PLC0415 - slow to load; help is not
 
     address = create_home(home, gateway, rpc, identity)
     show({"address": address, "identity": (identity or address).lower()}, [address], as_json)

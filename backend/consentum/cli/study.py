@@ -56,7 +56,7 @@ terms_option = click.option(
 @json_option
 def propose(home: Path, name: str, as_json: bool, **given: Any) -> None:
     """Propose a study to a board; you are its lead. NAME: a-z, 0-9 and -, unique at this gateway."""
-    from consentum.flow.client import boards  # noqa: PLC0415 - web3 takes a second to load; help should not
+    from consentum.flow.client import boards  # noqa: PLC0415 - slow to load; help is not
     from consentum.wiring.client import connect  # noqa: PLC0415 - as above
 
     connection = connect(home)
