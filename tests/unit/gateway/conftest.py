@@ -47,6 +47,11 @@ def sender(world: World) -> MiningSender:
 @pytest.fixture
 def gateway(world: World, sender: MiningSender, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     monkeypatch.setattr(hedge, "GRACE_SECONDS", 10.0)  # a busy machine is not a hanging server
+    return gateway_over(world, sender)
+
+
+def gateway_over(world: World, sender: MiningSender) -> Gateway:
+    """One whose every store is a fake."""
     store = MemoryGatewayStore()
     return Gateway(
         domain=DOMAIN,
