@@ -60,8 +60,29 @@ def parse() -> Arguments:
 
 def run(arguments: Arguments, system: System, story: Story) -> dict[str, Any]:
     """The whole story; the facts for --json."""
-    people = cast(arguments.patients)
-    act = Act(system, people, story)
+    act = Act(system, cast(arguments.patients), story)
+    begin(act)
+    consents(act)
+    with story.stage("train", "The researcher trains a classifier on what she may see"):
+        train(act)
+    with story.stage("refusals", "Refusals, one by one: each server answers for itself"):
+        refusals(act)
+    with story.stage("revoke", "Patients revoke, some with gateway and relayer down; the next job does without them"):
+        revocations(act)
+    with story.stage("outage", "One key server stops, then a second"):
+        servers_down(act)
+    with story.stage("journal", "Anna checks who used her record; somebody edits a journal"):
+        journal(act)
+    with story.stage("canary", "A canary from Anna's record, searched for everywhere"):
+        canary(act)
+    act.facts["seconds"] = dict(story.seconds)
+    the_end(act)
+    return {key: act.facts[key] for key in KEYS}
+
+
+def begin(act: Act) -> None:
+    """Everything runs, and a board has approved what it will be asked for."""
+    system, people, story = act.system, act.people, act.story
     with story.stage("start", "A chain, three key servers, a gateway and a runner, each a process of its own"):
         story.doing("the chain starts")
         system.start_chain(story.say)
@@ -78,31 +99,19 @@ def run(arguments: Arguments, system: System, story: Story) -> dict[str, Any]:
             "board of 3, decisions by 2 · study 'breast diagnosis' (compute) · study 'follow-up registry' (download)"
         )
         story.say(f"the form patients read: “{FORM_STUDY}”")
+
+
+def consents(act: Act) -> None:
+    """Records lie encrypted, and their subjects have said what may be done with them."""
+    system, people, story, count = act.system, act.people, act.story, len(act.people.patients)
     with story.stage("deposit", "Patients enrol; three custodians encrypt and deposit one record each"):
         enrol(system, people)
         act.facts["records"] = deposit_all(system, people, act.committee, story)
-        story.expect(
-            act.facts["records"] == arguments.patients, f"all {arguments.patients} records acknowledged by all servers"
-        )
+        story.expect(act.facts["records"] == count, f"all {count} records acknowledged by all servers")
     with story.stage("consent", "Patients sign their terms; the chain gets commitments only"):
         act.facts["granted"] = consent_all(system, people, act.studies, story)
-        story.expect(act.facts["granted"] == arguments.patients, f"{arguments.patients} consents final on chain")
+        story.expect(act.facts["granted"] == count, f"{count} consents final on chain")
         anna(act)
-    with story.stage("train", "The researcher trains a classifier on what she may see"):
-        train(act)
-    with story.stage("refusals", "Refusals, one by one: each server answers for itself"):
-        refusals(act)
-    with story.stage("revoke", "Patients revoke, some with gateway and relayer down; the next job does without them"):
-        revocations(act)
-    with story.stage("outage", "One key server stops, then a second"):
-        servers_down(act)
-    with story.stage("journal", "Anna checks who used her record; somebody edits a journal"):
-        journal(act)
-    with story.stage("canary", "A canary from Anna's record, searched for everywhere"):
-        canary(act)
-    act.facts["seconds"] = dict(story.seconds)
-    the_end(act)
-    return {key: act.facts[key] for key in KEYS}
 
 
 def anna(act: Act) -> None:

@@ -16,9 +16,9 @@ from consentum.domain.parsing import hexed
 from consentum.domain.registry_messages import AcceptForm, Accredit, Approve, Close, Propose, Terms
 from consentum.domain.terms import Access, Category, Condition, Purpose
 from consentum.flow.client import deposit, terms
+from consentum.flow.client.boards import board_id
 from consentum.flow.wire import Enrolment
 from consentum.ports.transactions import Call
-from consentum.wiring.founding import board_id
 from scripts.demonstration.people import (
     FORM_BOARD,
     FORM_REGISTRY,

@@ -21,12 +21,18 @@ from consentum.adapters.chain.deployment import Deployment
 from consentum.adapters.chain.ledger import ChainLedger
 from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.chain.sender import ChainSender
+from consentum.adapters.store.keyserver import KeyServerStore
 from consentum.domain.profiles import PROFILES
-from consentum.errors import ConsentumError
+from consentum.errors import (
+    ConsentumError,
+)
 from consentum.ports.chain import Ledger
+from consentum.ports.server_store import ServerStore
 from consentum.ports.transactions import Sender
+from tests.conformance.server_rows import MASTER
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.sender import FakeSender
+from tests.fakes.store import MemoryServerStore
 
 ROOT = Path(__file__).resolve().parents[2]
 # Anvil's first account: its key is public, so it is worth nothing anywhere else.
@@ -115,3 +121,13 @@ def fake_chain() -> Chain:
 def chain(request: pytest.FixtureRequest) -> Chain:
     """The same tests on the fake and on the real one."""
     return fake_chain() if request.param == "fake" else real_chain(request.getfixturevalue("node"))
+
+
+@pytest.fixture(params=["memory", "database"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerStore]:
+    if request.param == "memory":
+        yield MemoryServerStore()
+        return
+    database = KeyServerStore(tmp_path / "vault.db", MASTER)
+    yield database
+    database.close()

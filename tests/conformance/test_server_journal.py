@@ -16,7 +16,7 @@ from consentum.adapters.store.keyserver import KeyServerStore
 from consentum.crypto import merkle
 from consentum.errors import ConsentumError, CorruptError, NotFoundError, Reason, RefusedError, ReplayedError
 from consentum.ports.server_store import Decision, ServerStore
-from tests.conformance.test_server_store import (
+from tests.conformance.server_rows import (
     ALICE,
     BOB,
     COMMITTEE,
@@ -30,10 +30,7 @@ from tests.conformance.test_server_store import (
     entry,
     notice,
     row,
-    store,
 )
-
-__all__ = ["store"]  # the fixture
 
 
 def grown(store: ServerStore, leaves: int) -> None:

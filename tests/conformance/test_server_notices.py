@@ -13,7 +13,7 @@ from consentum.adapters.store.keyserver import KeyServerStore
 from consentum.crypto import merkle
 from consentum.errors import ConflictError, CorruptError, NotFoundError, OutdatedError, Reason
 from consentum.ports.server_store import ServerStore, Tombstone, VaultRow
-from tests.conformance.test_server_store import (
+from tests.conformance.server_rows import (
     ALICE,
     BOB,
     COMMITTEE,
@@ -22,10 +22,8 @@ from tests.conformance.test_server_store import (
     deposited,
     notice,
     row,
-    store,
 )
 
-__all__ = ["store"]
 CUSTODIAN = "0x" + "c7" * 20
 
 

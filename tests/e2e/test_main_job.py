@@ -9,75 +9,28 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from consentum.adapters.peers.content import GatewayContent
 from consentum.adapters.peers.http import HttpClient
-from consentum.crypto import envelope, sealing, typed
-from consentum.crypto.signing import Signer, WalletKey
+from consentum.crypto import envelope
+from consentum.crypto.signing import WalletKey
 from consentum.domain.disclosure import shown
-from consentum.domain.journal import Entry
 from consentum.domain.messages import Job
 from consentum.errors import ConsentumError, Reason
 from consentum.flow.client import terms
-from consentum.flow.client.collect import Collected, Collector, Member, collect
 from consentum.flow.wire import Notice
-from scripts.demonstration.jobs import Asker, exact, plain_result, submit
-from scripts.demonstration.people import ALLOWED_KINDS, Patient
+from scripts.demonstration.jobs import Asker, plain_result, submit
+from scripts.demonstration.people import ALLOWED_KINDS
 from scripts.demonstration.proof import edit_a_row
 from scripts.demonstration.stages import wait_for_standing
+from tests.e2e.acting import collect_directly, entries, exact_of, run_job
 from tests.e2e.stack import Silent, Stack, until
 
 pytestmark = pytest.mark.processes
 SERVICES = [("keyserver", "keyserver-3", "server 3"), ("gateway", "gateway", "gateway"), ("runner", "runner", "runner")]
-
-
-def run_job(stack: Stack, key: Signer | None = None) -> dict[str, Any]:
-    requester = key or stack.people.researcher
-    return submit(stack.system, requester, None, stack.studies["diagnosis"], Silent())  # type: ignore[arg-type]
-
-
-def exact_of(stack: Stack, state: dict[str, Any]) -> dict[str, Any]:
-    """A job's exact numbers, as a member of the board sees them."""
-    return exact(stack.system, stack.people.board[0], state["id"])
-
-
-def own_job(who: Signer) -> Job:
-    address = who.address.lower()
-    job = {"study": bytes(32), "code": bytes(32), "purpose": 0, "access": 3, "epsilonMilli": 0}
-    return Job(requester=address, runner=address, deadline=int(time.time()) + 600, salt=secrets.token_bytes(32), **job)
-
-
-def collect_directly(stack: Stack, who: Signer, record: bytes) -> Collected:
-    """A person asks two of three key servers for a record by herself and puts the key together."""
-    system, job = stack.system, own_job(who)
-    latest = system.ledger.view().latest
-    committee = system.ledger.committee(latest, stack.committee)
-    members = [
-        Member(number, system.ledger.server_keys(latest, server.address).checkpoint_key, server.peer())
-        for number, server in enumerate(system.servers, start=1)
-    ]
-    domain = system.deployment.user_domain
-    collector = Collector(
-        domain=domain,
-        job=job,
-        job_signature=who.sign(typed.digest(domain, job)),
-        committee_id=stack.committee,
-        committee=committee,
-        members=members,
-        runner=who,
-        response_key=sealing.SealingKey(),
-    )
-    return collect(collector, [record], int(time.time()) + 300)
-
-
-def entries(stack: Stack, patient: Patient, number: int = 1) -> list[Entry]:
-    client = stack.session(stack.server(number).endpoint, patient.key)
-    rows = client.get("/v1/journal/entries", subject=patient.address)["entries"]
-    return [Entry(**row["entry"]) for row in rows]
 
 
 def test_a_job_computes_what_the_same_rows_give_in_the_clear_and_the_next_one_without_who_left(stack: Stack) -> None:

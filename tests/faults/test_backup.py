@@ -20,7 +20,7 @@ from consentum.adapters.peers.http import HttpClient
 from consentum.crypto import typed
 from consentum.domain.messages import Freeze, Retract, Revoke
 from consentum.errors import ConsentumError
-from consentum.flow.client.retract import retract
+from consentum.flow.client.retraction import retract
 from consentum.flow.wire import Notice
 from consentum.settings import KeyServerSettings
 from scripts.demonstration.people import Patient

@@ -10,40 +10,37 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from consentum.adapters.peers.http import HttpClient
 from consentum.crypto import merkle, typed
 from consentum.crypto.checkpoint import open_note
-from consentum.domain.messages import Consent
 from consentum.domain.parsing import as_bytes
 from consentum.errors import ConsentumError
-from consentum.flow.client import terms
 from consentum.flow.keyserver.anchor import origin_of
-from consentum.flow.wire import Notice, ReleaseRequest
 from consentum.ports.transactions import Call
-from scripts.demonstration.jobs import Asker
-from scripts.demonstration.people import Patient
 from scripts.demonstration.proof import audit
-from scripts.demonstration.system import KeyServerProcess
 from tests.e2e.stack import Stack, until
+from tests.faults.asking import (
+    RETRY,
+    anchored,
+    connect,
+    fresh_consent,
+    from_backup,
+    grant,
+    grow_and_anchor,
+    notice_of,
+    ready_if_it_answers,
+    reason,
+    registry_request,
+    still_at_this_head,
+)
 from tests.faults.hammer import batches
 from tests.faults.liar import Liar, about, standing_still, words
 
 pytestmark = pytest.mark.processes
-
-
-def connect(stack: Stack, server: KeyServerProcess, url: str, **settings: Any) -> None:
-    """Starts a server again with another node."""
-    path = server.folder / "settings.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "rpc": url, **settings}))
-    if server.name in stack.system.processes:
-        stack.system.stop(server.name)
-    stack.system.start_server(server)
 
 
 @pytest.fixture(scope="module")
@@ -54,26 +51,6 @@ def liar(stack: Stack) -> Iterator[Liar]:
     stack.system.wait_ready()
     yield made
     made.close()
-
-
-def registry_request(stack: Stack, patient: Patient, opening: Consent | None = None) -> ReleaseRequest:
-    asker = Asker(stack.system, stack.people.researcher, stack.studies["registry"], stack.committee)
-    message = opening or patient.given().message
-    assert isinstance(message, Consent)
-    return asker.request(patient, message)
-
-
-def reason(server: KeyServerProcess, request: ReleaseRequest) -> str:
-    try:
-        [name] = server.peer().release(request.to_json())["receipt"]["counts"]
-    except ConsentumError as error:
-        return error.code
-    return str(name)
-
-
-def notice_of(stack: Stack, patient: Patient, commitment: bytes) -> Notice:
-    signed = terms.revoke(stack.system.deployment.user_domain, patient.key, patient.address, commitment)
-    return Notice(signed.message, signed.signature)  # type: ignore[arg-type]
 
 
 REASONS = {
@@ -113,19 +90,10 @@ def test_a_refused_connection_refuses_everything_and_is_over_by_itself(stack: St
 def test_a_server_that_starts_while_its_node_is_down_serves_once_it_is_back(stack: Stack, liar: Liar) -> None:
     with liar.refusing():
         connect(stack, stack.server(), liar.url)
-        assert until(lambda: "CHAIN_UNAVAILABLE" in json.dumps(_ready(stack)))
+        assert until(lambda: "CHAIN_UNAVAILABLE" in json.dumps(ready_if_it_answers(stack)))
         # It cannot compare its journal with the chain, so it may just as well say that.
         assert stack.ask(stack.patient()) in ("CHAIN_UNAVAILABLE", "BEHIND_ANCHOR")
     assert until(lambda: stack.ask(stack.patient()) == "ALLOWED")
-
-
-def _ready(stack: Stack) -> dict[str, Any]:
-    import httpx
-
-    try:
-        return stack.ready()
-    except httpx.HTTPError:
-        return {}
 
 
 SIGNED_BY = {"an empty answer": "0x", "31 bytes": "0x" + "00" * 31, "two words": words(1, 1), "two": words(2)}
@@ -149,21 +117,6 @@ def test_a_held_notice_survives_answers_that_are_no_judgement(stack: Stack, liar
         grow_and_anchor(stack, server, before)
     assert until(lambda: reason(server, registry_request(stack, patient, consent)) not in RETRY)
     assert reason(server, registry_request(stack, patient, consent)) == "NOTICE_HELD"
-
-
-def grow_and_anchor(stack: Stack, server: KeyServerProcess, before: int) -> None:
-    """Gives the background work, which judges notices too, the time of one round or two."""
-    deadline = time.monotonic() + 5
-    while anchored(stack, server) <= before and time.monotonic() < deadline:
-        stack.ask(stack.patient(), server.number)
-        time.sleep(0.3)
-
-
-def anchored(stack: Stack, server: KeyServerProcess) -> int:
-    return stack.system.ledger.anchor_of(stack.system.ledger.view().latest, server.address).size
-
-
-RETRY = ("CHAIN_UNAVAILABLE", "STALE")
 
 
 @pytest.mark.parametrize("answer", SIGNED_BY.values(), ids=list(SIGNED_BY))
@@ -220,22 +173,6 @@ def test_status_of_a_server_whose_node_hangs_names_the_chain(stack: Stack, liar:
         assert until(lambda: stack.ask(stack.patient()) == "ALLOWED", 60)
     assert done.returncode == 3
     assert "CHAIN_UNAVAILABLE" in done.stderr
-
-
-def fresh_consent(stack: Stack, patient: Patient) -> Consent:
-    """The same terms as given before, in a consent of its own."""
-    message = patient.given().message
-    assert isinstance(message, Consent)
-    now = stack.system.ledger.view().latest.timestamp
-    return replace(message, salt=secrets.token_bytes(32), signedAt=now, notBefore=0)
-
-
-def grant(stack: Stack, patient: Patient, consent: Consent) -> int:
-    """Puts the grant on chain without the gateway; the block it is in."""
-    signed = terms.sign(stack.system.deployment.user_domain, consent, patient.key)
-    call = Call("ConsentRegistry", "grant", (patient.address, signed.hash, signed.signature))
-    [transaction] = stack.system.sender.send([call])
-    return int(stack.system.rpc.call("eth_getTransactionReceipt", transaction)["blockNumber"], 16)
 
 
 def test_a_grant_that_a_reorg_drops_before_finality_never_released_anything(stack: Stack) -> None:
@@ -318,10 +255,7 @@ def test_a_restored_server_with_a_restored_node_serves_nothing_when_the_node_has
     assert until(lambda: reason(server, registry_request(stack, patient, consent)) == "ALLOWED")
     stack.system.stop(server.name)
     shutil.copytree(server.folder, tmp_path / "backup")
-    then = standing_still(seconds_older=100)
-    for tag in ("latest", "finalized"):
-        block = stack.system.rpc.call("eth_getBlockByNumber", tag, False)
-        then("eth_getBlockByNumber", [tag], block)
+    then = still_at_this_head(stack, 100)
     size = anchored(stack, server)
     stack.system.start_server(server)
     stack.system.wait_ready()
@@ -331,24 +265,18 @@ def test_a_restored_server_with_a_restored_node_serves_nothing_when_the_node_has
         assert stack.ask(own, 3) == "ALLOWED"
     journal = int(HttpClient(server.endpoint).text("/v1/journal/checkpoint").split("\n")[1])
     assert until(lambda: anchored(stack, server) >= journal > size)
-    stack.system.stop(server.name)
-    shutil.move(server.folder, tmp_path / "newer")
-    shutil.copytree(tmp_path / "backup", server.folder)
     try:
-        with liar.telling("lie", then):
-            connect(stack, server, liar.url, anchor_seconds=600.0)
-            until(lambda: reason(server, registry_request(stack, patient, consent)) == "STALE", 10)
-        said = [reason(server, registry_request(stack, patient, consent)) for _ in range(5)]
-        assert set(said) <= {"BEHIND_ANCHOR", *RETRY}, "it has forgotten a notice, and released"
-        assert until(lambda: stack.ask(own, 3) == "BEHIND_ANCHOR")
-        assert "BEHIND_ANCHOR" in json.dumps(stack.ready(3))
+        with from_backup(stack, server, tmp_path / "backup", tmp_path / "newer"):
+            with liar.telling("lie", then):
+                connect(stack, server, liar.url, anchor_seconds=600.0)
+                until(lambda: reason(server, registry_request(stack, patient, consent)) == "STALE", 10)
+            said = [reason(server, registry_request(stack, patient, consent)) for _ in range(5)]
+            assert set(said) <= {"BEHIND_ANCHOR", *RETRY}, "it has forgotten a notice, and released"
+            assert until(lambda: stack.ask(own, 3) == "BEHIND_ANCHOR")
+            assert "BEHIND_ANCHOR" in json.dumps(stack.ready(3))
     finally:
-        stack.system.stop(server.name)
-        shutil.rmtree(server.folder)
-        shutil.move(tmp_path / "newer", server.folder)
-        stack.system.start_server(server)
         liar.close()
-        assert until(lambda: stack.ask(own, 3) == "ALLOWED", 60)
+    assert until(lambda: stack.ask(own, 3) == "ALLOWED", 60)
 
 
 def test_after_all_this_every_journal_still_extends_what_was_anchored(stack: Stack) -> None:

@@ -9,8 +9,10 @@ from typing import Any
 
 import click
 
+from consentum.cli.homes import add_init
 from consentum.cli.output import home_option, json_option, show
 from consentum.cli.settling import settled
+from consentum.domain.parsing import as_id
 
 Made = dict[str, Any]
 until_option = click.option(
@@ -23,18 +25,11 @@ def group() -> None:
     """Ethics boards: members vote, and what a quorum signed goes to the chain."""
 
 
-@group.command("init")
-@click.option("--gateway", required=True, help="URL of the gateway.")
-@click.option("--rpc", required=True, help="URL of a chain node: what the gateway says is checked against it.")
-@home_option
-@json_option
-def init(gateway: str, rpc: str, home: Path, as_json: bool) -> None:
-    """Create a member's keys and settings; prints her address, which the board is founded with."""
-    from consentum.wiring.client import create_home  # noqa: PLC0415 - web3 takes a second to load; help should not
-
-    address = create_home(home, gateway, rpc)
-    lines = [address, f"keys in {home}: keep a copy, your votes are signed with them"]
-    show({"address": address, "home": str(home)}, lines, as_json)
+add_init(
+    group,
+    "Create a member's keys and settings; prints her address, which the board is founded with.",
+    "your votes are signed with them",
+)
 
 
 @group.command("create")
@@ -44,7 +39,7 @@ def init(gateway: str, rpc: str, home: Path, as_json: bool) -> None:
 @json_option
 def create(home: Path, members: tuple[str, ...], quorum: int, as_json: bool) -> None:
     """Found a board; prints its id, which patients and studies name."""
-    from consentum.flow.client import boards  # noqa: PLC0415 - web3 takes a second to load; help should not
+    from consentum.flow.client import boards  # noqa: PLC0415 - slow to load; help is not
     from consentum.wiring.client import connect  # noqa: PLC0415 - as above
 
     _, body = boards.new_board(members, quorum)
@@ -84,7 +79,7 @@ def approve(home: Path, study: str, until: datetime, as_json: bool) -> None:
 
     connection, told, nonce = _study(home, study)
     version = told["proposed"]["version"] if told["proposed"] else told["version"]
-    _vote(connection, told["board"], Approve(_raw(told["study"]), version, _seconds(until), nonce), as_json)
+    _vote(connection, told["board"], Approve(as_id(told["study"]), version, _seconds(until), nonce), as_json)
 
 
 @group.command("vote-reject")
@@ -101,7 +96,7 @@ def reject(home: Path, study: str, reason: str, as_json: bool) -> None:
     if not told["proposed"]:
         raise NotFoundError("no version of this study waits for the board", field="study")
     form = connection.gateway.post("/v1/forms", {"text": reason})["form"]
-    message = Reject(_raw(told["study"]), told["proposed"]["version"], _raw(form), nonce)
+    message = Reject(as_id(told["study"]), told["proposed"]["version"], as_id(form), nonce)
     _vote(connection, told["board"], message, as_json)
 
 
@@ -114,7 +109,7 @@ def suspend(home: Path, study: str, as_json: bool) -> None:
     from consentum.domain.registry_messages import Suspend  # noqa: PLC0415 - as above
 
     connection, told, nonce = _study(home, study)
-    _vote(connection, told["board"], Suspend(_raw(told["study"]), nonce), as_json)
+    _vote(connection, told["board"], Suspend(as_id(told["study"]), nonce), as_json)
 
 
 @group.command("vote-close")
@@ -126,7 +121,7 @@ def close(home: Path, study: str, as_json: bool) -> None:
     from consentum.domain.registry_messages import Close  # noqa: PLC0415 - as above
 
     connection, told, nonce = _study(home, study)
-    _vote(connection, told["board"], Close(_raw(told["study"]), nonce), as_json)
+    _vote(connection, told["board"], Close(as_id(told["study"]), nonce), as_json)
 
 
 @group.command("vote-accredit")
@@ -140,7 +135,7 @@ def accredit(home: Path, board: str, runner: str, until: datetime, as_json: bool
     from consentum.domain.registry_messages import Accredit  # noqa: PLC0415 - as above
 
     connection, nonce = _board(home, board)
-    _vote(connection, board, Accredit(_raw(board), runner.lower(), _seconds(until), nonce), as_json)
+    _vote(connection, board, Accredit(as_id(board), runner.lower(), _seconds(until), nonce), as_json)
 
 
 @group.command("vote-form")
@@ -155,7 +150,7 @@ def form(home: Path, board: str, form: Path, drop: bool, as_json: bool) -> None:
 
     connection, nonce = _board(home, board)
     hashed = connection.gateway.post("/v1/forms", {"text": form.read_text("utf-8")})["form"]
-    _vote(connection, board, AcceptForm(_raw(board), _raw(hashed), not drop, nonce), as_json)
+    _vote(connection, board, AcceptForm(as_id(board), as_id(hashed), not drop, nonce), as_json)
 
 
 @group.command("vote-change")
@@ -170,7 +165,7 @@ def change(home: Path, board: str, members: tuple[str, ...], quorum: int, as_jso
     from consentum.flow.client.boards import ascending  # noqa: PLC0415 - as above
 
     connection, nonce = _board(home, board)
-    _vote(connection, board, ChangeBoard(_raw(board), ascending(members), quorum, nonce), as_json)
+    _vote(connection, board, ChangeBoard(as_id(board), ascending(members), quorum, nonce), as_json)
 
 
 @group.command("recuse")
@@ -191,7 +186,7 @@ def _study(home: Path, name: str) -> tuple[Any, Made, int]:
 
     connection = connect(home)
     told = connection.gateway.get(f"/v1/studies/{name}")
-    board = connection.registries.study(_raw(told["study"])).board
+    board = connection.registries.study(as_id(told["study"])).board
     return connection, told, connection.registries.board(board).nonce
 
 
@@ -199,7 +194,7 @@ def _board(home: Path, board: str) -> tuple[Any, int]:
     from consentum.wiring.client import connect  # noqa: PLC0415 - as above
 
     connection = connect(home)
-    return connection, connection.registries.board(_raw(board)).nonce
+    return connection, connection.registries.board(as_id(board)).nonce
 
 
 def _vote(connection: Any, board: str, message: Any, as_json: bool) -> None:
@@ -215,12 +210,6 @@ def _vote(connection: Any, board: str, message: Any, as_json: bool) -> None:
 
     told |= settled(told, again)
     show(told, _lines(told), as_json)
-
-
-def _raw(text: str) -> bytes:
-    from consentum.domain.parsing import as_bytes  # noqa: PLC0415 - as above
-
-    return as_bytes(text, "id", 32)
 
 
 def _seconds(date: datetime) -> int:

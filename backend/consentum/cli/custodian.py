@@ -11,7 +11,8 @@ import click
 
 from consentum.cli import dictionary
 from consentum.cli.output import LATER, REFUSED, home_option, json_option, progress, show
-from consentum.errors import ManifestError
+from consentum.domain.parsing import as_id
+from consentum.errors import MalformedError, ManifestError
 
 if TYPE_CHECKING:
     from consentum.flow.client.filing import Report
@@ -27,11 +28,9 @@ class Id(click.ParamType[bytes]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> bytes:
         if isinstance(value, bytes):
             return value
-        from consentum.domain.parsing import as_bytes  # noqa: PLC0415 - eth_utils takes a while to load
-        from consentum.errors import MalformedError  # noqa: PLC0415 - as above
 
         try:
-            return as_bytes(value, "id", 32)
+            return as_id(value)
         except MalformedError:
             self.fail("not 32 bytes as 0x text", param, ctx)
 
@@ -61,7 +60,7 @@ group.add_command(dictionary.group)
 @json_option
 def init(gateway: str, rpc: str, identity: str | None, home: Path, as_json: bool) -> None:
     """Create keys and settings; prints the key's address, which the gateway's operator lists as a custodian."""
-    from consentum.wiring.client import create_home  # noqa: PLC0415 - web3 takes a second to load; help should not
+    from consentum.wiring.client import create_home  # noqa: PLC0415 - slow to load; help is not
 
     address = create_home(home, gateway, rpc, identity)
     show({"address": address, "identity": (identity or address).lower()}, [address], as_json)

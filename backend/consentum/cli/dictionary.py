@@ -22,7 +22,7 @@ def group() -> None:
 @json_option
 def put(file: Path, category: str, home: Path, as_json: bool) -> None:
     """Publish FILE (JSON: title, version, contentType, columns); a published version never changes."""
-    from consentum.sdk.publishing import publish, read  # noqa: PLC0415 - web3 takes a second to load; help should not
+    from consentum.sdk.publishing import publish, read  # noqa: PLC0415 - slow to load; help is not
     from consentum.wiring.client import connect  # noqa: PLC0415 - as above
 
     dictionary = read(file)

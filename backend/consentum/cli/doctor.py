@@ -101,7 +101,7 @@ def _disk(folder: Path) -> str:
 
 def _ports(folder: Path) -> str:
     """Free, or used by the system of this folder."""
-    from consentum.wiring.inventory import Inventory  # noqa: PLC0415 - web3 takes a second to load
+    from consentum.wiring.inventory import Inventory  # noqa: PLC0415 - slow to load; help is not
     from consentum.wiring.ports import require_free  # noqa: PLC0415 - as above
     from consentum.wiring.supervisor import ports_of  # noqa: PLC0415 - as above
 

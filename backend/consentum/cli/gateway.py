@@ -37,7 +37,7 @@ def init(folder: Path, as_json: bool, **options: object) -> None:
 @json_option
 def serve_command(folder: Path, no_relay: bool, as_json: bool) -> None:
     """Serve until stopped."""
-    from consentum.services.gateway.workers import serve_gateway  # noqa: PLC0415 - web3 is slow to load; help is not
+    from consentum.services.gateway.workers import serve_gateway  # noqa: PLC0415 - slow to load; help is not
 
     del as_json  # it prints nothing but errors, and main looks for the option itself
     serve_gateway(folder, relay=not no_relay)

@@ -47,7 +47,7 @@ def group() -> None:
 @json_option
 def submit(folder: Path, study: str, home: Path, as_json: bool, **options: Any) -> None:
     """Sign the Python files in FOLDER as they are now and hand the job in; prints its id."""
-    from consentum import Client  # noqa: PLC0415 - web3 takes a second to load; help should not
+    from consentum import Client  # noqa: PLC0415 - slow to load; help is not
 
     options["outputs"] = dict(options["outputs"])
     job = Client(home).study(study).submit(folder, **options)

@@ -25,7 +25,7 @@ def group() -> None:
 @json_option
 def init(gateway: str, rpc: str, identity: str | None, home: Path, as_json: bool) -> None:
     """Create your keys; prints your address, under which your records will be known."""
-    from consentum.wiring.patient import create_patient  # noqa: PLC0415 - web3 takes a second to load; help should not
+    from consentum.wiring.patient import create_patient  # noqa: PLC0415 - slow to load; help is not
 
     address = create_patient(home, gateway, rpc, identity)
     show({"address": address, "identity": (identity or address).lower()}, [address], as_json)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @json_option
 def grant(study: str, form: str, yes: bool, home: Path, as_json: bool, **terms_: str) -> None:
     """Consent to a study, or to every study of a board; shows the terms and the form first."""
-    from consentum.flow.client.terms import in_words  # noqa: PLC0415 - web3 takes a second to load; help should not
+    from consentum.flow.client.terms import in_words  # noqa: PLC0415 - slow to load; help is not
     from consentum.sdk import granting  # noqa: PLC0415 - as above
     from consentum.wiring.patient import open_patient  # noqa: PLC0415 - as above
 

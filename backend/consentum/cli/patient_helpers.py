@@ -25,7 +25,7 @@ role_option = click.option(
 
 
 def _identity(home: Path) -> Any:
-    from consentum.sdk.helpers import Identity  # noqa: PLC0415 - web3 takes a second to load; help should not
+    from consentum.sdk.helpers import Identity  # noqa: PLC0415 - slow to load; help is not
     from consentum.wiring.client import connect  # noqa: PLC0415 - as above
 
     return Identity(connect(home))

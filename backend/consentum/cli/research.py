@@ -42,7 +42,7 @@ access_option = click.option(
 @json_option
 def cohort(study: str, categories: list[str], home: Path, as_json: bool, **options: Any) -> None:
     """How many records a job of STUDY would get now, and why not the others; rounded."""
-    from consentum import Client  # noqa: PLC0415 - web3 takes a second to load; help should not
+    from consentum import Client  # noqa: PLC0415 - slow to load; help is not
 
     found = Client(home).study(study).cohort(categories, **options)
     show(found.to_json(), str(found).splitlines(), as_json)

@@ -66,7 +66,7 @@ def serve_folder(
     noun: str, settings: ServiceSettings, folder: Path, change: Callable[[Any], None] = lambda _: None
 ) -> None:
     """Serves the process of a folder until stopped. change may alter it before. PortTakenError first of all."""
-    from consentum.services.serve import serve  # noqa: PLC0415 - web3 takes a second to load; help should not
+    from consentum.services.serve import serve  # noqa: PLC0415 - slow to load; help is not
     from consentum.wiring.ports import require_to_serve  # noqa: PLC0415 - as above
 
     require_to_serve(folder, settings.host, settings.port)

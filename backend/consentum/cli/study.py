@@ -14,6 +14,7 @@ import click
 from consentum.cli import research
 from consentum.cli.output import home_option, json_option, show
 from consentum.cli.settling import settled
+from consentum.domain.parsing import as_id
 
 Made = dict[str, Any]
 
@@ -55,18 +56,18 @@ terms_option = click.option(
 @json_option
 def propose(home: Path, name: str, as_json: bool, **given: Any) -> None:
     """Propose a study to a board; you are its lead. NAME: a-z, 0-9 and -, unique at this gateway."""
-    from consentum.flow.client import boards  # noqa: PLC0415 - web3 takes a second to load; help should not
+    from consentum.flow.client import boards  # noqa: PLC0415 - slow to load; help is not
     from consentum.wiring.client import connect  # noqa: PLC0415 - as above
 
     connection = connect(home)
     texts = [path.read_text("utf-8") for path in given["forms"]]
     words = {"name": name, "title": given["title"], "summary": given["summary"]}
     made, domain = _terms(given["terms"]), connection.deployment.study_domain
-    signed = boards.propose(domain, connection.key, _raw(given["board"]), made, texts)
+    signed = boards.propose(domain, connection.key, as_id(given["board"]), made, texts)
     told = connection.gateway.post("/v1/studies", boards.propose_body(signed, words, texts))
 
     def again() -> Made:
-        status = connection.registries.study(_raw(told["study"])).status
+        status = connection.registries.study(as_id(told["study"])).status
         return {"state": "queued" if status == "none" else "mined"}
 
     told |= settled({"state": "queued"}, again)
@@ -107,7 +108,7 @@ def amend(home: Path, study: str, terms: Path, forms: tuple[Path, ...], as_json:
     from consentum.flow.client import boards  # noqa: PLC0415 - as above
 
     connection, told = _mine(home, study)
-    identity, made = _raw(told["study"]), _terms(terms)
+    identity, made = as_id(told["study"]), _terms(terms)
     facts = connection.registries.study(identity)
     texts = [path.read_text("utf-8") for path in forms]
     domain = connection.deployment.study_domain
@@ -131,7 +132,7 @@ def members(home: Path, study: str, added: tuple[str, ...], removed: tuple[str, 
     from consentum.flow.client import boards  # noqa: PLC0415 - as above
 
     connection, told = _mine(home, study)
-    identity = _raw(told["study"])
+    identity = as_id(told["study"])
     nonce = connection.registries.study(identity).lead_nonce
     wanted = [(who, True) for who in added] + [(who, False) for who in removed]
     answers = []
@@ -153,7 +154,7 @@ def withdraw(home: Path, study: str, as_json: bool) -> None:
     from consentum.flow.client import boards  # noqa: PLC0415 - as above
 
     connection, told = _mine(home, study)
-    identity = _raw(told["study"])
+    identity = as_id(told["study"])
     nonce = connection.registries.study(identity).lead_nonce
     signed = boards.withdraw(connection.deployment.study_domain, connection.key, (identity, nonce))
     answer = connection.gateway.post(f"/v1/studies/{told['study']}/withdrawal", boards.lead_body(signed))
@@ -217,9 +218,3 @@ def _lines(told: Made) -> list[str]:
     if told["proposed"]:
         lines.append(f"version {told['proposed']['version']} waits for the board")
     return lines + [f"form {form}" for form in told["forms"]] + [f"member {who}" for who in told["members"]]
-
-
-def _raw(text: str) -> bytes:
-    from consentum.domain.parsing import as_bytes  # noqa: PLC0415 - as above
-
-    return as_bytes(text, "id", 32)

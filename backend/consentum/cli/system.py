@@ -63,7 +63,7 @@ def up(folder: Path, as_json: bool, detach: bool, board: bool, **options: Any) -
 
     Ctrl-C ends it and loses nothing. With --rpc, CONSENTUM_DEPLOYER_KEY pays for the contracts and the services' gas.
     """
-    from consentum.wiring.allowing import Allowed, Change  # noqa: PLC0415 - web3 takes a second to load
+    from consentum.wiring.allowing import Allowed, Change  # noqa: PLC0415 - slow to load; help is not
     from consentum.wiring.supervisor import is_running  # noqa: PLC0415 - as above
 
     more, less = ({name: options.pop(prefix + name) for name in ALLOWING} for prefix in ("", "gone_"))

@@ -16,7 +16,7 @@ from consentum.cli.output import home_option, json_option, show
 @json_option
 def command(file: Path, home: Path, as_json: bool) -> None:
     """Check every signature and number in a saved manifest; names the first that does not hold."""
-    from consentum import Client  # noqa: PLC0415 - web3 takes a second to load; help should not
+    from consentum import Client  # noqa: PLC0415 - slow to load; help is not
 
     findings = [{"check": one.check, "detail": one.detail} for one in Client(home).manifest(file).verify()]
     lines = [f"{one['check']}: {one['detail']}" for one in findings]

@@ -41,6 +41,11 @@ def as_bytes(value: object, what: str, length: int | None = None, at_most: int =
     return raw
 
 
+def as_id(value: object) -> bytes:
+    """The 32 bytes of an id."""
+    return as_bytes(value, "id", 32)
+
+
 def as_list(value: object, what: str, parse: Callable[[Any], T], at_most: int = MAX_ITEMS) -> tuple[T, ...]:
     """A list of 1 to `at_most` parsed items."""
     if not isinstance(value, list) or not 1 <= len(value) <= at_most:

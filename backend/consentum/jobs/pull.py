@@ -92,6 +92,8 @@ class Puller:
 
     def __init__(self, process: RunnerProcess, pause: Callable[[float], Any] | None = None) -> None:
         self._process = process
+        # One session for all questions, without patience: the loop asks again anyway, and can be stopped meanwhile.
+        self._asking = process.gateway(patience=0)
         self._stop = threading.Event()
         self._pause = pause or self._stop.wait
         self._attempt: Attempt | None = None
@@ -107,18 +109,19 @@ class Puller:
         if attempt is not None:
             attempt.halt.stop(Stopped())
         self._thread.join(timeout=10)
+        self._asking.close()
 
     def once(self) -> bool:
         """Asks once, and works on what it is given. Whether there was anything."""
+        given = self._asking.post("/v1/runner/claims", {})
+        if not given:
+            return False
         client = self._process.gateway()
         try:
-            given = client.post("/v1/runner/claims", {})
-            if not given:
-                return False
             self._take(client, given)
-            return True
         finally:
             client.close()
+        return True
 
     def _take(self, client: Any, given: Any) -> None:
         try:

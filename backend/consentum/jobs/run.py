@@ -99,7 +99,7 @@ def run(package: JobPackage, source: Source, bounds: Bounds, halt: Halt | None =
             finally:
                 os.close(asking)
             answer = _converse(process, (source, questions), bounds, halt or Halt())
-    return _declared(package, answer, bounds.max_output_bytes)
+    return _declared(package, answer)
 
 
 def _converse(process: subprocess.Popen[bytes], what: tuple[Source, IO[bytes]], bounds: Bounds, halt: Halt) -> bytes:
@@ -109,8 +109,8 @@ def _converse(process: subprocess.Popen[bytes], what: tuple[Source, IO[bytes]], 
     assert process.stdout is not None
     source, questions = what
     answer: list[bytes] = []
-    stdin, stdout = process.stdin, process.stdout
-    reader = threading.Thread(target=lambda: answer.append(stdout.read(bounds.max_output_bytes + 1)), daemon=True)
+    stdin, stdout, limit = process.stdin, process.stdout, bounds.max_output_bytes
+    reader = threading.Thread(target=lambda: answer.append(_read(stdout, limit)), daemon=True)
     killer = threading.Timer(bounds.timeout, _kill, [process])
     reader.start()
     killer.start()
@@ -128,9 +128,17 @@ def _converse(process: subprocess.Popen[bytes], what: tuple[Source, IO[bytes]], 
         process.wait()
         halt.guard(None)
     halt.check()
+    if answer and len(answer[0]) > limit:
+        raise JobFailed(f"the outputs are larger than {limit} bytes")
     if process.returncode != 0 or not answer:
         raise JobFailed("the job's process ended before its outputs, or ran out of time")
     return answer[0]
+
+
+def _read(stdout: IO[bytes], limit: int) -> bytes:
+    """What the job says, and at most one byte too many: nobody listens to more, so it does not wait to be heard."""
+    with stdout:
+        return stdout.read(limit + 1)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
@@ -138,9 +146,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _declared(package: JobPackage, answer: bytes, limit: int) -> Mapping[str, Any]:
-    if len(answer) > limit:
-        raise JobFailed(f"the outputs are larger than {limit} bytes")
+def _declared(package: JobPackage, answer: bytes) -> Mapping[str, Any]:
     try:
         data = json.loads(answer, parse_constant=_no_constant)
     except (ValueError, RecursionError):

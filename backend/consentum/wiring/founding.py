@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from eth_abi.abi import encode
 from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
@@ -32,6 +33,7 @@ from consentum.errors import (
     SettingsError,
     UnavailableError,
 )
+from consentum.flow.client.boards import board_id
 from consentum.ports.chain import Ledger
 from consentum.ports.transactions import Call, Sender
 
@@ -100,9 +102,8 @@ def fund(rpc: Rpc, key: bytes, addresses: Iterable[str], wei: int = FUND_WEI) ->
 
 
 def committee_id(threshold: int, members: Sequence[str]) -> bytes:
-    """keccak256(abi.encode(threshold, members)); members ascend."""
-    words = threshold.to_bytes(32, "big") + (64).to_bytes(32, "big") + len(members).to_bytes(32, "big")
-    return keccak(words + b"".join(bytes(12) + typed.address_bytes(member) for member in members))
+    """What KeyServerRegistry names a committee by; members ascend."""
+    return keccak(encode(("uint8", "address[]"), (threshold, list(members))))
 
 
 def found_committee(sender: Sender, threshold: int, servers: Iterable[str]) -> bytes:
@@ -137,12 +138,6 @@ def found_announced(ledger: Ledger, sender: Sender, threshold: int, servers: Seq
     except NotFoundError:
         found_committee(sender, threshold, members)
     return committee, members
-
-
-def board_id(members: Sequence[str], quorum: int, salt: bytes) -> bytes:
-    """keccak256(abi.encode(members, quorum, salt)); members ascend."""
-    words = (96).to_bytes(32, "big") + quorum.to_bytes(32, "big") + salt + len(members).to_bytes(32, "big")
-    return keccak(words + b"".join(bytes(12) + typed.address_bytes(member) for member in members))
 
 
 class DevelopmentBoard:

@@ -6,88 +6,33 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tracemalloc
-from io import BytesIO, RawIOBase
+from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, cast
 
 import pytest
-import tink
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tink import cleartext_keyset_handle, streaming_aead
-from tink.proto import aes_gcm_hkdf_streaming_pb2 as proto
-from tink.proto import tink_pb2
 from tink.streaming_aead import streaming_aead_key_templates
 
 from consentum.crypto import envelope as env
 from consentum.errors import CorruptError, MalformedError
+from tests.unit.crypto.envelopes import (
+    FIRST,
+    FRONT,
+    HEADER,
+    KEY,
+    MIB,
+    NEXT,
+    SEALED,
+    pattern,
+    read_all,
+    refused,
+    tink_opens,
+    tink_seals,
+)
 
-MIB = 1 << 20
-KEY = bytes(range(32))
-HEADER = env.Header("brain scan.dcm", "application/dicom")
-FRONT = b'\x00\x00\x00\x34{"name":"brain scan.dcm","type":"application/dicom"}'
-FIRST = MIB - 40 - 16 - len(FRONT)  # content bytes in segment 0
-NEXT = MIB - 16
 SIZES = [0, 1, 1000, FIRST - 1, FIRST, FIRST + 1, FIRST + NEXT - 1, FIRST + NEXT, FIRST + NEXT + 1, 4 * MIB + 12345]
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "envelope.json").read_text())
-
-streaming_aead.register()
-
-
-def pattern(size: int) -> bytes:
-    """Content in which no two places look alike."""
-    return (b"".join(i.to_bytes(4, "big") for i in range(size // 4 + 1)))[:size]
-
-
-def tinks(key: bytes, template: Any = streaming_aead_key_templates.AES256_GCM_HKDF_1MB) -> Any:
-    """Tink's primitive under `key`, with the parameters of Tink's own template."""
-    params = proto.AesGcmHkdfStreamingKeyFormat.FromString(template.value).params
-    value = proto.AesGcmHkdfStreamingKey(params=params, key_value=key).SerializeToString()
-    data = tink_pb2.KeyData(type_url=template.type_url, value=value, key_material_type=tink_pb2.KeyData.SYMMETRIC)
-    entry = tink_pb2.Keyset.Key(key_data=data, status=tink_pb2.ENABLED, key_id=1, output_prefix_type=tink_pb2.RAW)
-    keyset = tink_pb2.Keyset(primary_key_id=1, key=[entry]).SerializeToString()
-    handle = cleartext_keyset_handle.read(tink.BinaryKeysetReader(keyset))
-    return handle.primitive(streaming_aead.StreamingAead)
-
-
-class KeptOpen(BytesIO):
-    """Tink closes what it writes to; the bytes are still wanted."""
-
-    def close(self) -> None:
-        self.kept = self.getvalue()
-        super().close()
-
-
-def tink_seals(plain: bytes, associated: bytes = env.ASSOCIATED_DATA, **other: Any) -> bytes:
-    sink = KeptOpen()
-    with tinks(KEY, **other).new_encrypting_stream(sink, associated) as stream:
-        stream.write(plain)
-    return sink.kept
-
-
-def tink_opens(sealed: bytes) -> bytes:
-    with tinks(KEY).new_decrypting_stream(BytesIO(sealed), env.ASSOCIATED_DATA) as stream:
-        return cast(bytes, stream.read())
-
-
-def read_all(key: bytes, sealed: bytes) -> bytes:
-    reader = env.EnvelopeReader(key, BytesIO(sealed), len(sealed))
-    return reader.read_at(0, reader.size)
-
-
-def refused(sealed: bytes, key: bytes = KEY) -> None:
-    """Whoever opens it, in memory or by the reader, gets nothing."""
-    with pytest.raises(CorruptError):
-        env.open_(key, sealed)
-    with pytest.raises(CorruptError):
-        read_all(key, sealed)
-
-
-@pytest.fixture(scope="module")
-def three() -> bytes:
-    """An envelope of three full segments."""
-    return env.seal(KEY, HEADER, pattern(FIRST + 2 * NEXT))
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -109,22 +54,6 @@ def test_any_name_type_and_content_come_back(name: str, content_type: str, conte
         assert any("\ud800" <= character <= "\udfff" for character in name + content_type)
         return
     assert env.open_(KEY, sealed) == (env.Header(name, content_type), content)
-
-
-SHARED = pattern(FIRST + NEXT + 5000)
-SEALED = env.seal(KEY, HEADER, SHARED)
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.data())
-def test_reading_anywhere_gives_what_is_there(data: st.DataObject) -> None:
-    near = st.sampled_from([0, FIRST, FIRST + NEXT, len(SHARED)]).flatmap(lambda at: st.integers(at - 40, at + 40))
-    reader = env.EnvelopeReader(KEY, BytesIO(SEALED), len(SEALED))
-    assert (reader.header, reader.size) == (HEADER, len(SHARED))
-    for _ in range(4):
-        offset = max(data.draw(near | st.integers(0, len(SHARED) + 100)), 0)
-        length = data.draw(st.integers(0, 100) | st.just(3 * MIB) | st.just(NEXT))
-        assert reader.read_at(offset, length) == SHARED[offset : offset + length]
 
 
 @settings(max_examples=60, deadline=None)
@@ -215,94 +144,6 @@ def test_a_key_of_another_length_is_refused(key: bytes) -> None:
     ):
         with pytest.raises(MalformedError):
             use()
-
-
-@pytest.mark.parametrize("size", [-1, 0, 1, 40, 56, len(SEALED) - 1, len(SEALED) + 1, 1 << 60])
-def test_a_reader_told_another_size_is_refused(size: int) -> None:
-    with pytest.raises(CorruptError):
-        env.EnvelopeReader(KEY, BytesIO(SEALED), size)
-
-
-@pytest.mark.parametrize(("offset", "length"), [(-1, 1), (0, -1)])
-def test_reading_before_the_beginning_or_backwards_is_refused(offset: int, length: int) -> None:
-    reader = env.EnvelopeReader(KEY, BytesIO(SEALED), len(SEALED))
-    with pytest.raises(MalformedError):
-        reader.read_at(offset, length)
-
-
-def test_a_reader_refuses_a_segment_that_changed_after_it_began_and_serves_the_others(three: bytes) -> None:
-    source = BytesIO(three)
-    reader = env.EnvelopeReader(KEY, source, len(three))
-    source.seek(MIB + 100)
-    source.write(b"\0\0\0\0")
-    with pytest.raises(CorruptError):
-        reader.read_at(FIRST + 5, 10)
-    assert reader.read_at(0, 10) == pattern(10)
-
-
-class Counting(BytesIO):
-    taken = 0
-
-    def read(self, size: int | None = -1) -> bytes:
-        data = super().read(size)
-        self.taken += len(data)
-        return data
-
-
-def test_a_read_decrypts_only_the_segments_it_touches() -> None:
-    source = Counting(env.seal(KEY, HEADER, bytes(8 * MIB)))
-    reader = env.EnvelopeReader(KEY, source, len(source.getvalue()))
-    source.taken = 0
-    reader.read_at(4 * MIB, 10)
-    reader.read_at(4 * MIB + 10, 10)
-    assert source.taken == MIB
-
-
-class Trickle(RawIOBase):
-    """A raw file that takes and gives less than it is asked for, as pipes do."""
-
-    def __init__(self, data: bytes = b"") -> None:
-        self.file = BytesIO(data)
-
-    def read(self, size: int = -1) -> bytes:
-        return self.file.read(min(size, 65537))
-
-    def write(self, data: Any) -> int:
-        return self.file.write(data[:70001])
-
-
-def test_files_that_give_and_take_little_at_a_time_lose_nothing() -> None:
-    sealed, opened = Trickle(), Trickle()
-    env.seal_stream(KEY, HEADER, cast(BinaryIO, Trickle(SHARED)), cast(BinaryIO, sealed))
-    assert tink_opens(sealed.file.getvalue()) == FRONT + SHARED
-    source = cast(BinaryIO, Trickle(sealed.file.getvalue()))
-    assert env.open_stream(KEY, source, cast(BinaryIO, opened)) == HEADER
-    assert opened.file.getvalue() == SHARED
-
-
-def test_a_sink_that_takes_nothing_is_an_error_and_not_an_endless_loop() -> None:
-    class Full(BytesIO):
-        def write(self, data: Any) -> int:
-            return 0
-
-    with pytest.raises(BlockingIOError):
-        env.seal_stream(KEY, HEADER, BytesIO(b"x"), Full())
-
-
-def test_memory_stays_at_a_few_segments_however_long_the_record(tmp_path: Path) -> None:
-    plain, sealed, opened = tmp_path / "plain", tmp_path / "sealed", tmp_path / "opened"
-    with plain.open("wb") as file:
-        file.truncate(48 * MIB)
-    tracemalloc.start()
-    try:
-        with plain.open("rb") as source, sealed.open("wb") as sink:
-            env.seal_stream(KEY, HEADER, source, sink)
-        with sealed.open("rb") as source, opened.open("wb") as sink:
-            env.open_stream(KEY, source, sink)
-        assert tracemalloc.get_traced_memory()[1] < 8 * MIB
-    finally:
-        tracemalloc.stop()
-    assert opened.stat().st_size == 48 * MIB
 
 
 def test_sealing_twice_gives_other_bytes() -> None:

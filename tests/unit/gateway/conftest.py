@@ -13,7 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from consentum.adapters.chain.deployment import Deployment
-from consentum.flow.gateway import hedge
+from consentum.flow.gateway import hedge, jobs
 from consentum.flow.gateway.gateway import Gateway, Sponsorship
 from consentum.flow.login import LoginDesk
 from consentum.services.gateway.app import create_app
@@ -28,6 +28,7 @@ from tests.fakes.shared import MemoryShared
 from tests.fakes.studies import MemoryStudies
 from tests.unit.client.world import DOMAIN, NOW, POLICY, World, make_world
 from tests.unit.gateway.sender import MiningSender
+from tests.unit.gateway.submissions import made, who
 
 ORIGIN = "http://gateway.test"
 MAX_BODY = 200_000
@@ -46,6 +47,11 @@ def sender(world: World) -> MiningSender:
 @pytest.fixture
 def gateway(world: World, sender: MiningSender, monkeypatch: pytest.MonkeyPatch) -> Gateway:
     monkeypatch.setattr(hedge, "GRACE_SECONDS", 10.0)  # a busy machine is not a hanging server
+    return gateway_over(world, sender)
+
+
+def gateway_over(world: World, sender: MiningSender) -> Gateway:
+    """One whose every store is a fake."""
     store = MemoryGatewayStore()
     return Gateway(
         domain=DOMAIN,
@@ -95,3 +101,14 @@ def client(gateway: Gateway, world: World) -> Iterator[TestClient]:
     app = create_app(process_of(gateway, world.hospital.address))
     with TestClient(app, base_url=ORIGIN, raise_server_exceptions=False) as made:
         yield made
+
+
+@pytest.fixture
+def submitted(gateway: Gateway, world: World) -> str:
+    return jobs.submit(gateway, made(world).to_json())["id"]
+
+
+@pytest.fixture
+def held(gateway: Gateway, world: World, submitted: str) -> dict[str, Any]:
+    """A claim of the submitted job."""
+    return jobs.claim(gateway, {}, who(world.runner))

@@ -19,7 +19,7 @@ from consentum.domain.package import JobPackage
 from consentum.domain.parsing import as_bytes, hexed
 from consentum.flow.client import collect
 from consentum.flow.client.deposit import Batch
-from consentum.flow.client.retract import retract
+from consentum.flow.client.retraction import retract
 from consentum.flow.gateway import forward, jobs
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.submission import Submission, result_salt

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
 
 from consentum.flow.gateway.gateway import Gateway
-from tests.unit.client.world import World
-from tests.unit.gateway.conftest import MAX_BODY
+from consentum.services.gateway.app import create_app
+from tests.unit.client.world import World, make_world
+from tests.unit.gateway.conftest import MAX_BODY, ORIGIN, gateway_over, process_of
 from tests.unit.gateway.messages import grant_body, revocation
 from tests.unit.gateway.routes import (
     REQUESTS,
@@ -21,6 +23,16 @@ from tests.unit.gateway.routes import (
     problem,
     session,
 )
+from tests.unit.gateway.sender import MiningSender
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, dict[str, str]]]:
+    """One application for the hundreds of requests that leave nothing behind, and Alice's session with it."""
+    world = make_world(tmp_path_factory.mktemp("world"))
+    app = create_app(process_of(gateway_over(world, MiningSender(world.ledger)), world.hospital.address))
+    with TestClient(app, base_url=ORIGIN, raise_server_exceptions=False) as made:
+        yield made, session(made, world.alice)
 
 
 @pytest.mark.parametrize("route", WITH_BODY, ids="".join)
@@ -30,27 +42,28 @@ from tests.unit.gateway.routes import (
     ids=["empty", "cut", "no text", "NaN", "Infinity", "twice", "long"],
 )
 def test_a_body_that_is_no_json_is_malformed(
-    client: TestClient, world: World, route: tuple[str, str], raw: bytes
+    asked: tuple[TestClient, dict[str, str]], route: tuple[str, str], raw: bytes
 ) -> None:
-    headers = {**session(client, world.alice), "content-type": "application/json"}
+    client, session_of_hers = asked
+    headers = {**session_of_hers, "content-type": "application/json"}
     assert problem(client.post(route[1], content=raw, headers=headers), 400, "MALFORMED")["field"] == "body"
 
 
 @pytest.mark.parametrize("route", WITH_BODY, ids="".join)
 @pytest.mark.parametrize("body", [None, 1, "text", [], {}, {"unknown": 1}, True, [{}]])
 def test_a_body_of_another_form_is_malformed(
-    client: TestClient, world: World, route: tuple[str, str], body: Any
+    asked: tuple[TestClient, dict[str, str]], route: tuple[str, str], body: Any
 ) -> None:
-    problem(client.post(route[1], json=body, headers=session(client, world.alice)), 400, "MALFORMED")
+    client, headers = asked
+    problem(client.post(route[1], json=body, headers=headers), 400, "MALFORMED")
 
 
 @pytest.mark.parametrize("route", [*WITH_BODY, ("post", "/v1/content")], ids="".join)
 def test_a_body_that_is_too_large_is_refused_whatever_it_holds(
-    client: TestClient, world: World, route: tuple[str, str]
+    asked: tuple[TestClient, dict[str, str]], route: tuple[str, str]
 ) -> None:
-    problem(
-        client.post(route[1], content=b" " * (MAX_BODY + 1), headers=session(client, world.alice)), 413, "TOO_LARGE"
-    )
+    client, headers = asked
+    problem(client.post(route[1], content=b" " * (MAX_BODY + 1), headers=headers), 413, "TOO_LARGE")
 
 
 def wrong_parts(body: Any) -> list[Any]:

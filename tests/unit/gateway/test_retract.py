@@ -14,7 +14,7 @@ from consentum.crypto.signing import WalletKey
 from consentum.domain.messages import Retract
 from consentum.domain.parsing import hexed
 from consentum.errors import ConflictError, CorruptError, MalformedError, NotFoundError, SignatureRefused
-from consentum.flow.client import retract as client_retract
+from consentum.flow.client import retraction as client_retract
 from consentum.flow.gateway import forward, retract
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.wire import Retraction

@@ -7,8 +7,11 @@ import json
 import threading
 from typing import Any
 
+import httpx
 import pytest
 
+from consentum.adapters.peers.session import Session
+from consentum.crypto.signing import WalletKey
 from consentum.domain.parsing import as_bytes
 from consentum.errors import LeaseError, UnavailableError
 from consentum.flow.client.verification import open_outputs
@@ -16,6 +19,7 @@ from consentum.flow.gateway import jobs
 from consentum.jobs import pull
 from consentum.jobs.pull import Beat, Puller
 from consentum.jobs.work import Attempt
+from tests.unit.client.world import DOMAIN
 from tests.unit.jobs.conftest import Runner
 
 SLOW = b"def main(data):\n    import time\n    list(data)\n    time.sleep(30)\n    return {'out': 1}\n"
@@ -202,3 +206,28 @@ def test_the_loop_outlives_its_gateway_and_every_surprise(runner: Runner) -> Non
     assert done.wait(20)
     one.stop()
     assert troubles == []
+
+
+class Away(Session):
+    """A session with a gateway that nobody answers for; notes that it was asked."""
+
+    def __init__(self, patience: float, asked: threading.Event) -> None:
+        super().__init__("http://127.0.0.1:9", (WalletKey(), DOMAIN), patience)
+        self._asked = asked
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        self._asked.set()
+        return super()._send(method, path, **options)
+
+
+def test_a_runner_whose_gateway_is_away_stops_when_it_is_told_to(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between jobs it has nothing to wait for; with the patience of a job it would hold its process for 45 s."""
+    asked = threading.Event()
+    monkeypatch.setattr(runner, "gateway", lambda patience=45.0: Away(patience, asked))
+    looping = puller(runner)
+    looping.start()
+    assert asked.wait(20)
+    looping.stop()
+    assert not looping._thread.is_alive()

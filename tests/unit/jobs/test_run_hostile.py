@@ -83,7 +83,7 @@ def test_no_more_of_an_answer_is_read_than_may_come_out() -> None:
     code = f"{ANSWER}def main(data):\n    answer(b'x' * (64 << 20))\n"
     tracemalloc.start()
     try:
-        with pytest.raises(JobFailed):
+        with pytest.raises(JobFailed, match="larger than 4096 bytes"):
             run(package(code), HeldRecords(RECORDS), Bounds(20.0, 4_096))
         assert tracemalloc.get_traced_memory()[1] < 32 << 20
     finally:

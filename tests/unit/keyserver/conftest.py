@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import pytest
 
+from consentum.crypto.signing import WalletKey
 from consentum.domain.messages import Consent
 from consentum.domain.records import Record
 from consentum.flow.wire import ReleaseRequest
+from tests.unit.keyserver.batch import Batch
 from tests.unit.keyserver.world import World, make_world
 
 
@@ -29,3 +31,8 @@ class Given:
 def given(world: World) -> Given:
     consent, record = world.grant(world.consent()), world.record()
     return Given(record, consent, world.page([record.id], [consent]))
+
+
+@pytest.fixture
+def batch(world: World) -> Batch:
+    return Batch(world, [world.patient, WalletKey()])

@@ -21,7 +21,7 @@ from consentum.settings import KeyServerSettings
 from consentum.wiring import keyserver_care as care
 from consentum.wiring.key_file import KeyFile
 from consentum.wiring.keyserver import KEY_FILE, VAULT_FILE, initialise
-from tests.conformance.test_server_store import OK, decision, deposited, notice, row
+from tests.conformance.server_rows import OK, decision, deposited, notice, row
 
 
 @pytest.fixture

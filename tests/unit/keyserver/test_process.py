@@ -24,8 +24,8 @@ from consentum.wiring.keyserver import KEY_FILE, KeyServerProcess
 from tests.fakes.peers import FakeKeyServer
 from tests.fakes.sender import FakeSender
 from tests.fakes.store import MemoryServerStore
+from tests.unit.keyserver.batch import Batch
 from tests.unit.keyserver.conftest import Given
-from tests.unit.keyserver.test_deposit import Batch
 from tests.unit.keyserver.world import World, build_server
 
 SETTINGS = KeyServerSettings(

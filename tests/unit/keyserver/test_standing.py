@@ -8,8 +8,8 @@ import pytest
 from consentum.errors import Reason, RefusedError
 from consentum.flow.keyserver import deposit, notice
 from consentum.flow.keyserver.server import KeyServer
+from tests.unit.keyserver.batch import Batch
 from tests.unit.keyserver.conftest import Given
-from tests.unit.keyserver.test_deposit import Batch
 from tests.unit.keyserver.world import World
 
 

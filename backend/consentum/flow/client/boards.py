@@ -43,11 +43,15 @@ def ascending(members: Sequence[str]) -> tuple[str, ...]:
     return tuple(sorted({member.lower() for member in members}))
 
 
-def new_board(members: Sequence[str], quorum: int, salt: bytes | None = None) -> tuple[bytes, dict[str, Any]]:
+def board_id(members: Sequence[str], quorum: int, salt: bytes) -> bytes:
+    """What StudyRegistry names a board by; members ascend."""
+    return keccak(encode(("address[]", "uint8", "bytes32"), (list(members), quorum, salt)))
+
+
+def new_board(members: Sequence[str], quorum: int) -> tuple[bytes, dict[str, Any]]:
     """A board's id, and the body that asks a gateway to create it."""
-    listed, made = ascending(members), salt or secrets.token_bytes(32)
-    board = keccak(encode(("address[]", "uint8", "bytes32"), (list(listed), quorum, made)))
-    return board, {"members": list(listed), "quorum": quorum, "salt": hexed(made)}
+    listed, salt = ascending(members), secrets.token_bytes(32)
+    return board_id(listed, quorum, salt), {"members": list(listed), "quorum": quorum, "salt": hexed(salt)}
 
 
 def propose(domain: Domain, lead: Signer, board: bytes, terms: Terms, forms: Sequence[str]) -> Signed:

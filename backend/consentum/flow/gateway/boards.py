@@ -13,7 +13,7 @@ from consentum.crypto import typed
 from consentum.domain.messages import Message
 from consentum.domain.parsing import as_bytes, as_integer, as_list, as_object, as_signature, hexed
 from consentum.errors import ConflictError, MalformedError, NotFoundError, NotSponsoredError, SignatureRefused
-from consentum.flow.client.boards import new_board
+from consentum.flow.client.boards import board_id
 from consentum.flow.gateway import registering
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.gateway.sponsoring import pays_for
@@ -37,7 +37,7 @@ def create(gateway: Gateway, data: object, who: str) -> dict[str, Any]:
         raise MalformedError("members are ascending and different", field="members")
     if not 1 <= quorum <= len(members):
         raise MalformedError("quorum is 1 to the number of members", field="quorum")
-    board, _ = new_board(members, quorum, salt)
+    board = board_id(members, quorum, salt)
     if board not in gateway.sponsorship.boards and not pays_for(gateway, who):
         raise NotSponsoredError("the gateway pays neither for this board nor for whoever asks")
     value = {"members": list(members), "quorum": quorum, "salt": hexed(salt)}
