@@ -42,12 +42,19 @@ def allow(folder: Path, change: Change) -> list[str]:
     services that must start again to know. Nothing is written on an error. SettingsError for what is no address or id,
     for whom the settings do not have and who is to go, and for who is to come and to go."""
     gateway, runner = GatewaySettings.load(folder / "gateway"), RunnerSettings.load(folder / "runner")
-    listed = {name: _changed(name, getattr(gateway, name), change) for name in Allowed.__slots__}
     # Boards alone concern the runner; one it knows from elsewhere goes with the gateway's.
     gone = {board.lower() for board in change.less.boards}
     boards = tuple(board for board in together(runner.boards, change.more.boards) if board not in gone)
     changed: dict[str, tuple[ServiceSettings, ServiceSettings]] = {
-        "gateway": (gateway, replace(gateway, **listed)),
+        "gateway": (
+            gateway,
+            replace(
+                gateway,
+                custodians=_changed("custodians", gateway.custodians, change),
+                sponsored=_changed("sponsored", gateway.sponsored, change),
+                boards=_changed("boards", gateway.boards, change),
+            ),
+        ),
         "runner": (runner, replace(runner, boards=boards)),
     }
     for _, after in changed.values():
