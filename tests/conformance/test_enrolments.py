@@ -17,6 +17,7 @@ from consentum.ports.enrolments import Enrolments, SignedEnrol
 from tests.fakes.enrolments import MemoryEnrolments
 
 ANNA, BERTA = "0x" + "a1" * 20, "0x" + "b2" * 20
+TICKET = b"\x77" * 32
 WARD, CLINIC = "0x" + "c3" * 20, "0x" + "d4" * 20
 
 
@@ -37,7 +38,6 @@ def enrolled(subject: str = ANNA, custodian: str = WARD, ref: int = 1, recognise
 def test_an_enrolment_is_kept_and_waits_for_its_custodian(book: Enrolments) -> None:
     assert book.add(enrolled()) == enrolled()
     assert book.of_custodian(WARD, 10) == [enrolled()]
-    assert book.waiting(WARD) == 1
     assert not book.recognised(ANNA)
 
 
@@ -57,7 +57,6 @@ def test_a_custodian_recognises_her_own(book: Enrolments) -> None:
     book.add(enrolled())
     book.recognise(typed.struct_hash(enrolled().enrol), WARD.upper().replace("X", "x"))
     assert book.recognised(ANNA)
-    assert book.waiting(WARD) == 0
 
 
 def test_a_later_copy_that_is_recognised_recognises_it(book: Enrolments) -> None:
@@ -71,7 +70,6 @@ def test_another_custodian_can_neither_see_nor_recognise_it(book: Enrolments) ->
     with pytest.raises(NotFoundError):
         book.recognise(typed.struct_hash(enrolled().enrol), CLINIC)
     assert book.of_custodian(CLINIC, 10) == []
-    assert book.waiting(CLINIC) == 0
     assert not book.recognised(ANNA)
 
 
@@ -85,6 +83,31 @@ def test_recognising_one_subject_recognises_no_other(book: Enrolments) -> None:
     book.add(enrolled(BERTA))
     assert book.recognised(ANNA)
     assert not book.recognised(BERTA)
+
+
+def test_a_ticket_is_open_until_it_expires_and_keeps_its_time(book: Enrolments) -> None:
+    book.add_tickets(WARD, {TICKET: 100}, 50)
+    book.add_tickets(WARD, {TICKET: 900}, 50)
+    assert (book.is_open(TICKET, 99), book.is_open(TICKET, 100)) == (True, False)
+    assert not book.is_open(bytes(32), 50)
+    assert (book.open_tickets(WARD, 99), book.open_tickets(WARD, 100), book.open_tickets(CLINIC, 50)) == (1, 0, 0)
+
+
+def test_expired_tickets_are_forgotten_when_their_own_custodian_leaves_more(book: Enrolments) -> None:
+    book.add_tickets(WARD.upper().replace("X", "x"), {TICKET: 100}, 50)
+    book.add_tickets(CLINIC, {bytes(32): 200}, 100)
+    assert book.is_open(TICKET, 99)
+    book.add_tickets(WARD, {}, 100)
+    assert not book.is_open(TICKET, 99)
+    assert book.is_open(bytes(32), 100)
+
+
+def test_enrolments_are_counted_under_the_ticket_they_came_under_first(book: Enrolments) -> None:
+    book.add(enrolled(), TICKET)
+    book.add(enrolled(), bytes(32))
+    book.add(enrolled(ref=2), TICKET)
+    book.add(enrolled(ref=3))
+    assert (book.under(TICKET), book.under(bytes(32))) == (2, 0)
 
 
 def test_pages_follow_each_other_without_gap_or_double(book: Enrolments) -> None:

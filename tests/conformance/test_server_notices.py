@@ -12,7 +12,7 @@ import pytest
 from consentum.adapters.store.keyserver import KeyServerStore
 from consentum.crypto import merkle
 from consentum.errors import ConflictError, CorruptError, NotFoundError, OutdatedError, Reason
-from consentum.ports.server_store import ServerStore, Tombstone, VaultRow
+from consentum.ports.server_store import ON_CHAIN_AT_ONCE, NoticeRow, ServerStore, Tombstone, VaultRow
 from tests.conformance.server_rows import (
     ALICE,
     BOB,
@@ -95,6 +95,50 @@ def test_vain_attempts_come_last_and_end(store: ServerStore) -> None:
     assert store.unsettled(5, 10) == [two, one]
     store.tried([one.number], 2)
     assert store.unsettled(5, 10) == [two]
+
+
+# Nobody's flood delays another
+
+
+def test_every_subjects_first_notice_comes_before_anybodys_second(store: ServerStore) -> None:
+    deposited(store, row(BOB))
+    for n in range(ON_CHAIN_AT_ONCE + 5):
+        store.add_notice(notice(subject=ALICE, message=f"a{n}"), at=5)
+    for n in range(2):
+        store.add_notice(notice(subject=BOB, message=f"b{n}"), at=6)
+    assert [a.notice.message for a in store.unsettled(6, 4)] == ["a0", "b0", "a1", "b1"]
+    assert len(store.unsettled(6, 99)) == ON_CHAIN_AT_ONCE + 2
+
+
+def ending(kind: str, until: int) -> NoticeRow:
+    return replace(notice(message=f"{kind} {until}"), kind=kind, until=until)
+
+
+def test_of_what_supersedes_only_the_furthest_waits_and_what_it_covers_is_settled_with_it(store: ServerStore) -> None:
+    deposited(store, row())
+    for kind in ("RevokeAll", "Freeze"):
+        for until in (7, 9, 8):
+            store.add_notice(ending(kind, until), at=5)
+    stop, freeze = store.unsettled(5, 10)
+    assert {stop.notice.message, freeze.notice.message} == {"RevokeAll 9", "Freeze 9"}
+    store.settle([stop.number])
+    assert store.unsettled(5, 10) == [freeze]
+    store.add_notice(ending("Freeze", 10), at=5)
+    store.settle([freeze.number])
+    assert [a.notice.message for a in store.unsettled(5, 10)] == ["Freeze 10"]
+
+
+def test_what_the_contract_does_not_take_hides_nothing_that_it_covers(store: ServerStore) -> None:
+    deposited(store, row())
+    for until in (7, 9):
+        store.add_notice(ending("RevokeAll", until), at=5)
+    [further] = store.unsettled(5, 10)
+    store.tried([further.number], 4)
+    [mine] = store.unsettled(5, 10)
+    assert (further.notice.until, mine.notice.until) == (9, 7)
+    for _ in range(3):
+        store.tried([further.number], 4)  # given up, not on chain
+    assert store.unsettled(5, 10) == [mine]
 
 
 # Retraction

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from consentum.crypto import typed
@@ -15,9 +16,28 @@ class MemoryEnrolments:
 
     def __init__(self) -> None:
         self.rows: dict[bytes, SignedEnrol] = {}
+        self.tickets: dict[bytes, tuple[str, int]] = {}
+        self.came_under: dict[bytes, bytes] = {}
 
-    def add(self, enrolment: SignedEnrol) -> SignedEnrol:
+    def add_tickets(self, custodian: str, expiries: Mapping[bytes, int], now: int) -> None:
+        mine = custodian.lower()
+        self.tickets = {t: row for t, row in self.tickets.items() if row[0] != mine or row[1] > now}
+        for ticket, expires in expiries.items():
+            self.tickets.setdefault(ticket, (mine, expires))
+
+    def open_tickets(self, custodian: str, now: int) -> int:
+        return sum(who == custodian.lower() and expires > now for who, expires in self.tickets.values())
+
+    def is_open(self, ticket: bytes, now: int) -> bool:
+        return ticket in self.tickets and self.tickets[ticket][1] > now
+
+    def under(self, ticket: bytes) -> int:
+        return list(self.came_under.values()).count(ticket)
+
+    def add(self, enrolment: SignedEnrol, ticket: bytes | None = None) -> SignedEnrol:
         identity = typed.struct_hash(enrolment.enrol)
+        if ticket is not None:
+            self.came_under.setdefault(identity, ticket)
         kept = self.rows.setdefault(identity, enrolment)
         if enrolment.recognised:
             self.rows[identity] = kept = replace(kept, recognised=True)
@@ -35,9 +55,6 @@ class MemoryEnrolments:
     def of_custodian(self, custodian: str, limit: int, after: bytes = b"") -> list[SignedEnrol]:
         mine = [i for i, e in self.rows.items() if e.enrol.custodian.lower() == custodian.lower() and i > after]
         return [self.rows[identity] for identity in sorted(mine)[:limit]]
-
-    def waiting(self, custodian: str) -> int:
-        return sum(not e.recognised for e in self.of_custodian(custodian, len(self.rows)))
 
     def recognised(self, subject: str) -> bool:
         return any(e.recognised and e.enrol.subject.lower() == subject.lower() for e in self.rows.values())

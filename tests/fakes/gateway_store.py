@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from threading import RLock
@@ -13,7 +14,7 @@ from typing import Any
 from consentum.domain.messages import Consent
 from consentum.domain.records import Record
 from consentum.errors import NotFoundError
-from consentum.ports.gateway_store import ENDINGS, PendingDeposit, Relayed
+from consentum.ports.gateway_store import ENDINGS, ENDINGS_AT_ONCE, SUPERSEDING, PendingDeposit, Relayed
 
 
 class MemoryGatewayStore:
@@ -61,8 +62,31 @@ class MemoryGatewayStore:
 
     def queued(self, limit: int) -> list[Relayed]:
         with self._lock:
-            waiting = [message for message in self.relays.values() if message.state == "queued"]
-            return sorted(waiting, key=lambda m: (m.kind not in ENDINGS, self.attempts[m.id]))[:limit]
+            found: list[tuple[tuple[bool, int, int], Relayed]] = []
+            turns: Counter[tuple[str, bool]] = Counter()
+            for message in sorted(self._furthest(), key=lambda m: (m.kind not in SUPERSEDING, self.attempts[m.id])):
+                ends = message.kind in ENDINGS
+                turns[message.subject, ends] += 1
+                turn = turns[message.subject, ends]
+                if not ends or turn <= ENDINGS_AT_ONCE:
+                    found.append(((not ends, turn, self.attempts[message.id]), message))
+            places = list(self.relays)
+            return [m for _, m in sorted(found, key=lambda one: (one[0], places.index(one[1].id)))[:limit]]
+
+    def _furthest(self) -> list[Relayed]:
+        """What is queued, but for messages that another one of the same subject and kind covers."""
+        queued = [message for message in self.relays.values() if message.state == "queued"]
+        best: dict[tuple[str, str], Relayed] = {}
+        for message in queued:
+            known = best.setdefault((message.subject, message.kind), message)
+            if (-self.attempts[message.id], message.until) > (-self.attempts[known.id], known.until):
+                best[message.subject, message.kind] = message
+        return [m for m in queued if m.kind not in SUPERSEDING or best[m.subject, m.kind] is m]
+
+    def waiting(self, subject: str, kind: str) -> int:
+        with self._lock:
+            hers = [m for m in self.relays.values() if m.subject == subject.lower() and m.kind == kind]
+            return sum(message.state == "queued" for message in hers)
 
     def failed(self, identity: bytes, at_most: int) -> None:
         with self._lock:
@@ -75,6 +99,14 @@ class MemoryGatewayStore:
             for identity in ids:
                 if identity in self.relays:
                     self.relays[identity] = replace(self.relays[identity], state=state)
+                    if state == "mined":
+                        self._take_along(self.relays[identity])
+
+    def _take_along(self, mined: Relayed) -> None:
+        for identity, other in self.relays.items():
+            same = other.state == "queued" and (other.subject, other.kind) == (mined.subject, mined.kind)
+            if same and other.kind in SUPERSEDING and other.until <= mined.until:
+                self.relays[identity] = replace(other, state="mined")
 
     def relayed(self, identity: bytes) -> Relayed:
         return _found(self.relays, identity)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from threading import RLock
@@ -19,7 +20,16 @@ from consentum.errors import (
     RefusedError,
     ReplayedError,
 )
-from consentum.ports.server_store import Arrival, Committed, Decision, NoticeRow, Tombstone, VaultRow
+from consentum.ports.server_store import (
+    ON_CHAIN_AT_ONCE,
+    SUPERSEDING,
+    Arrival,
+    Committed,
+    Decision,
+    NoticeRow,
+    Tombstone,
+    VaultRow,
+)
 
 DAY_SECONDS = 86_400
 Outcome = tuple[int, bool]  # leaf, allowed
@@ -119,10 +129,29 @@ class MemoryServerStore:
         known = {row.record.subject for row in self.rows.values()} | self.enrolled
         found = [a for a in self.arrivals(0, len(self.kept)) if a.notice.subject in known and a.notice.judged]
         waiting = [a for a in found if a.number not in self.settled and a.at <= until]
-        return sorted(waiting, key=lambda a: (self.attempts.get(a.number, 0), a.number))[:limit]
+        best: dict[tuple[str, str], Arrival] = {}
+        for one in waiting:
+            known_best = best.setdefault((one.notice.subject, one.notice.kind), one)
+            if self._reach(one) > self._reach(known_best):
+                best[one.notice.subject, one.notice.kind] = one
+        turns: Counter[str] = Counter()
+        found_in_turn: list[tuple[tuple[int, int, int], Arrival]] = []
+        tried = self.attempts
+        for one in sorted(waiting, key=lambda a: (a.notice.kind not in SUPERSEDING, tried.get(a.number, 0), a.number)):
+            if one.notice.kind not in SUPERSEDING or best[one.notice.subject, one.notice.kind] is one:
+                turns[one.notice.subject] += 1
+                found_in_turn.append(((turns[one.notice.subject], tried.get(one.number, 0), one.number), one))
+        return [a for place, a in sorted(found_in_turn, key=lambda f: f[0]) if place[0] <= ON_CHAIN_AT_ONCE][:limit]
+
+    def _reach(self, arrival: Arrival) -> tuple[int, int]:
+        return -self.attempts.get(arrival.number, 0), arrival.notice.until
 
     def settle(self, numbers: Sequence[int]) -> None:
         self.settled |= set(numbers)
+        everything = self.arrivals(0, len(self.kept))
+        for done in [a.notice for a in everything if a.number in numbers and a.notice.kind in SUPERSEDING]:
+            same = [a for a in everything if (a.notice.subject, a.notice.kind) == (done.subject, done.kind)]
+            self.settled |= {a.number for a in same if a.notice.until <= done.until}
 
     def tried(self, numbers: Sequence[int], at_most: int) -> None:
         for number in numbers:

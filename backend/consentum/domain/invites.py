@@ -20,6 +20,7 @@ SCHEME = "consentum-invite:"
 CODE_BYTES = 16
 MAX_GATEWAY_BYTES = 200
 MAX_TEXT = 1_000
+MAX_VALID_DAYS = 365
 _VERSION = b"\1"
 _CHECK_BYTES = 4
 _FIXED = 1 + CODE_BYTES + 20 + 5
@@ -88,3 +89,13 @@ def patient_ref(code: bytes, custodian: str, subject: str) -> bytes:
     """Enrol.patientRef under a code: whoever sees it, the gateway included, can enrol no other subject under it."""
     who = bytes.fromhex(custodian[2:]) + bytes.fromhex(subject[2:])
     return keccak(b"consentum/invite/v1" + code + who)
+
+
+def proof_of(code: bytes) -> bytes:
+    """What whoever has the code shows the gateway: it says that there is a code, not which."""
+    return hashlib.sha256(b"consentum/invite-proof/1\0" + code).digest()
+
+
+def ticket_of(proof: bytes, custodian: str) -> bytes:
+    """What the custodian leaves with the gateway when it invites: it knows a proof by it and cannot make one."""
+    return hashlib.sha256(b"consentum/ticket/1\0" + bytes.fromhex(custodian[2:]) + proof).digest()

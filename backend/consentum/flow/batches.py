@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
+from consentum.ports.chain import Standing
 from consentum.ports.transactions import Call
 
 BATCHED = {"Consent": "grantBatch", "Revoke": "revokeBatch"}
@@ -51,6 +52,16 @@ def gas(messages: Sequence[Sendable]) -> int:
     """Allowed per item, not estimated: with too little gas a passkey cannot be verified, so its item would be refused
     while the transaction succeeds, and an estimate finds exactly that limit."""
     return BATCH_GAS + sum(_ITEM_GAS.get(message.signature[0], 0) for message in messages)
+
+
+def covers(standing: Standing, kind: str, until: int, now: int) -> bool:
+    """Whether what the registry says of a subject and commitment says as much as a revocation. A freeze that is over
+    needs no chain."""
+    if kind == "Revoke":
+        return standing.revoked_at > 0
+    if kind == "RevokeAll":
+        return standing.cutoff >= until
+    return standing.frozen_until >= until or until <= now
 
 
 def call(messages: Sequence[Sendable]) -> Call:

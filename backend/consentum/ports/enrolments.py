@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,10 +20,24 @@ class SignedEnrol:
 
 
 class Enrolments(Protocol):
-    """Durable on return. The gateway cannot tell a patient from a stranger: only a custodian can, and says so."""
+    """Durable on return. The gateway knows who was invited, by the tickets; who she is only a custodian can say. Times
+    are UTC seconds, tickets 32 bytes, as `domain.invites.ticket_of` makes them."""
 
-    def add(self, enrolment: SignedEnrol) -> SignedEnrol:
-        """Keeps it; a known one is returned as it stands, but becomes recognised if `enrolment` is."""
+    def add_tickets(self, custodian: str, expiries: Mapping[bytes, int], now: int) -> None:
+        """Keeps each ticket until it expires; a known one keeps its time. Of the custodian's, forgets the expired."""
+        ...
+
+    def open_tickets(self, custodian: str, now: int) -> int: ...
+
+    def is_open(self, ticket: bytes, now: int) -> bool: ...
+
+    def under(self, ticket: bytes) -> int:
+        """How many enrolments came under it."""
+        ...
+
+    def add(self, enrolment: SignedEnrol, ticket: bytes | None = None) -> SignedEnrol:
+        """Keeps it, under a ticket or without; a known one is returned as it stands, but becomes recognised if
+        `enrolment` is."""
         ...
 
     def find(self, identity: bytes) -> SignedEnrol | None:
@@ -35,10 +50,6 @@ class Enrolments(Protocol):
 
     def of_custodian(self, custodian: str, limit: int, after: bytes = b"") -> list[SignedEnrol]:
         """In the order of their struct hashes, from the first after `after`."""
-        ...
-
-    def waiting(self, custodian: str) -> int:
-        """How many nobody has recognised yet: anybody can send some, so the caller caps them."""
         ...
 
     def recognised(self, subject: str) -> bool:

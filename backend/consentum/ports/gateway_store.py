@@ -14,6 +14,10 @@ from consentum.domain.records import Record
 
 # What ends something is sent before everything else, and from the last of the money.
 ENDINGS = ("Freeze", "RevokeAll", "Revoke")
+# Of these the one that reaches furthest says all that the others of the same subject do.
+SUPERSEDING = ("Freeze", "RevokeAll")
+# How many endings of one subject are given out at once: her flood delays only herself.
+ENDINGS_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,11 @@ class Relayed:
     value: str
     signature: bytes
     state: str
+
+    @property
+    def until(self) -> int:
+        """How far one of SUPERSEDING reaches, UTC seconds; 0 for others."""
+        return int(self.value) if self.kind in SUPERSEDING else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +76,22 @@ class GatewayStore(Protocol):
         ...
 
     def queued(self, limit: int) -> list[Relayed]:
-        """Those with the fewest failed attempts first, then the oldest."""
+        """What ends something first. Then in turn: every subject's first before anybody's second; of a subject's, those
+        with the fewest failed attempts first, then the oldest. Of her SUPERSEDING messages only the furthest of each
+        kind, others while they have failed less; of her ENDINGS at most ENDINGS_AT_ONCE."""
+        ...
+
+    def waiting(self, subject: str, kind: str) -> int:
+        """How many of a subject's messages of that kind, one of ENDINGS, are queued."""
         ...
 
     def failed(self, identity: bytes, at_most: int) -> None:
         """Counts a failed attempt; the message is refused after `at_most`."""
         ...
 
-    def mark(self, ids: Sequence[bytes], state: str) -> None: ...
+    def mark(self, ids: Sequence[bytes], state: str) -> None:
+        """What is mined takes along what it covers: of SUPERSEDING, the queued of its subject that reach no further."""
+        ...
 
     def relayed(self, identity: bytes) -> Relayed:
         """NotFoundError if there is no such message."""

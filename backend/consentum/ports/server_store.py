@@ -14,6 +14,11 @@ from typing import Protocol
 from consentum.domain.journal import Entry
 from consentum.domain.records import Record
 
+# Of these the notice that reaches furthest says all that the others of the same subject do.
+SUPERSEDING = ("Freeze", "RevokeAll")
+# How many notices about one subject are given out at once to be put on chain: her flood delays only her own.
+ON_CHAIN_AT_ONCE = 50
+
 
 @dataclass(frozen=True, slots=True)
 class VaultRow:
@@ -141,11 +146,14 @@ class ServerStore(Protocol):
 
     def unsettled(self, until: int, limit: int) -> list[Arrival]:
         """Judged notices that came until then, about a subject of this server's vault or enrolments, that nobody has
-        said to be on chain yet; those tried least first."""
+        said to be on chain yet. In turn: every subject's first before anybody's second, hers tried least first; of her
+        SUPERSEDING notices only the furthest of each kind, others while they were tried less; ON_CHAIN_AT_ONCE of hers
+        at most."""
         ...
 
     def settle(self, numbers: Sequence[int]) -> None:
-        """Notes that these need no more to be put on chain."""
+        """Notes that these are on chain, and with them, of SUPERSEDING, those of the same subject that reach no
+        further."""
         ...
 
     def tried(self, numbers: Sequence[int], at_most: int) -> None:

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from consentum.crypto import typed
-from consentum.domain.invites import Invite
+from consentum.domain.invites import MAX_VALID_DAYS, Invite
 from consentum.domain.messages import Retract
 from consentum.domain.parsing import as_object, hexed
 from consentum.domain.terms import Category, words_of
@@ -22,15 +22,25 @@ from consentum.ports.enrolments import SignedEnrol
 from consentum.wiring.custodian import CustodianHome
 
 DAY_SECONDS = 86_400
+TICKETS_AT_ONCE = 1_000
 
 
 def invite(home: CustodianHome, number: str, days: int) -> Invite:
-    """A one-time code for a patient known by a number, valid for some days by the chain's clock."""
-    if not 1 <= days <= custody.MAX_VALID_DAYS:
-        raise MalformedError(f"an invite is valid for 1 to {custody.MAX_VALID_DAYS} days", field="days")
+    """A one-time code for a patient known by a number, valid for some days by the chain's clock. The gateway is left
+    its ticket first; without an answer the code is not given out, and the next invite for the number replaces it."""
+    if not 1 <= days <= MAX_VALID_DAYS:
+        raise MalformedError(f"an invite is valid for 1 to {MAX_VALID_DAYS} days", field="days")
     connection = home.connection
     expires = connection.ledger.view().latest.timestamp + days * DAY_SECONDS
-    return custody.invite(home.book, number, connection.identity, connection.settings.gateway, expires)
+    made = custody.invite(home.book, number, connection.identity, connection.settings.gateway, expires)
+    _leave_tickets(home, [made])
+    return made
+
+
+def _leave_tickets(home: CustodianHome, invites: Sequence[Invite]) -> None:
+    for start in range(0, len(invites), TICKETS_AT_ONCE):
+        tickets = custody.tickets(invites[start : start + TICKETS_AT_ONCE])
+        home.connection.gateway.post("/v1/invites", {"custodian": home.connection.identity, "tickets": tickets})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +55,8 @@ class Taken:
 
 def take_in(home: CustodianHome) -> Taken:
     """Fetches who enrolled, links those under our codes, and tells the gateway whom we know. Each step is written down,
-    so a run that is interrupted is finished by the next."""
+    so a run that is interrupted is finished by the next. The tickets of what is still open are left again: a gateway
+    that was restored from an older copy has lost some."""
     connection = home.connection
     found = custody.take_in(
         connection.ledger, connection.deployment.user_domain, home.book, connection.identity, _enrolments(home)
@@ -57,6 +68,7 @@ def take_in(home: CustodianHome) -> Taken:
             connection.gateway.post(f"/v1/enrolments/{hashed}/recognise", {})
             home.book.recognised(patient.subject)
             told += 1
+    _leave_tickets(home, custody.open_invites(home.book, connection.ledger.view().latest.timestamp))
     return Taken(found.linked, told, found.turned, found.strangers)
 
 

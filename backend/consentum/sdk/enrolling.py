@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from consentum.crypto import typed
-from consentum.domain.invites import Invite, parse_invite
+from consentum.domain.invites import Invite, parse_invite, proof_of
 from consentum.domain.messages import Enrol
 from consentum.domain.parsing import hexed
 from consentum.errors import ConsentumError, InviteError, NotFoundError, RefusedError, UnavailableError
@@ -45,18 +45,21 @@ def check(home: PatientHome, text: str) -> Invite:
 
 def accept(home: PatientHome, invite: Invite) -> Accepted:
     """Signs and hands in the enrolment. It is kept before it is sent: interrupted, the same command sends it again.
-    InviteError(INVITE_FOREIGN) if the gateway does not serve this custodian; then nothing is kept."""
+    InviteError(INVITE_FOREIGN) if the gateway does not serve this custodian, INVITE_EXPIRED if it knows no such open
+    invite; then nothing is kept."""
     connection = home.connection
     signed = terms.accept(connection.deployment.user_domain, connection.key, connection.identity, invite)
     assert isinstance(signed.message, Enrol)
     body = Enrolment(signed.message, signed.signature).to_json()
     kept = home.book.keep(Kept(KIND, _identity(invite), body))
     try:
-        answer = home.client().post("/v1/enrolments", dict(kept.body))
+        answer = home.client().post("/v1/enrolments", {**kept.body, "proof": hexed(proof_of(invite.code))})
     except (UnavailableError, RefusedError):
         raise
-    except NotFoundError:
+    except NotFoundError as error:
         home.book.drop(KIND, kept.id)
+        if error.field == "proof":
+            raise InviteError("INVITE_EXPIRED", "your hospital's invite is open no more; ask for a new one") from None
         raise InviteError("INVITE_FOREIGN", "your gateway does not serve this custodian") from None
     except ConsentumError:
         home.book.drop(KIND, kept.id)

@@ -112,7 +112,11 @@ BOARD = exactly(members=list_of(hex_of(20), 100), quorum={"type": "integer", "mi
 MOTION = one_of("Approve", "Reject", "Suspend", "Close", "Accredit", "AcceptForm", "ChangeBoard")
 RECUSAL = exactly(motion=hex_of(32))
 GRANT = exactly(consent=message("Consent"), signature=HEX)
-ENROLMENT = _ENROLMENT
+HANDED_IN = exactly(enrol=message("Enrol"), signature=HEX, proof=hex_of(32))
+INVITES = exactly(
+    custodian=hex_of(20),
+    tickets=list_of(exactly(ticket=hex_of(32), expires={"type": "integer", "minimum": 0})),
+)
 FORM = exactly(text={"type": "string", "minLength": 1})
 CIDS = exactly(cids=list_of({"type": "string"}))
 DEPOSITS = exactly(requests={"type": "object", "additionalProperties": DEPOSIT, "minProperties": 2})

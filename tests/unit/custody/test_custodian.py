@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from consentum.crypto import typed
+from consentum.domain.invites import proof_of, ticket_of
 from consentum.domain.journal import RETRACT_CONTEXT
 from consentum.domain.messages import Retract
 from consentum.domain.parsing import as_bytes, hexed
@@ -47,6 +48,8 @@ class Client:
             return self.answers[path](body)
         if path == "/v1/deposits":
             return self.ward.send(body)
+        if path == "/v1/invites":
+            return enrolments.invite(self.ward.gateway, body, self.ward.custodian)
         identity = as_bytes(path.split("/")[3], "enrolment", 32)
         return enrolments.recognise(self.ward.gateway, identity, self.ward.custodian)
 
@@ -80,7 +83,8 @@ def client(home: Home) -> Client:
 def accept(ward: Ward, number: str, who: Any, home: Home) -> None:
     invite = custodian.invite(home, number, 14)
     enrolment = ward.enrol(invite, who)
-    body = {"enrol": typed.to_json(enrolment.enrol), "signature": hexed(enrolment.signature)}
+    plain = {"enrol": typed.to_json(enrolment.enrol), "signature": hexed(enrolment.signature)}
+    body = {**plain, "proof": hexed(proof_of(invite.code))}
     enrolments.enrol(ward.gateway, [ward.custodian], body)
 
 
@@ -88,6 +92,24 @@ def test_an_invite_names_custodian_gateway_and_its_end_by_the_chains_clock(home:
     made = custodian.invite(home, " 4711 ", 14)
     assert (made.custodian, made.gateway, made.expires) == (ward.custodian, GATEWAY, NOW + 14 * DAY)
     assert [one.number for one in ward.book.invites()] == ["4711"]
+
+
+def test_a_code_whose_ticket_the_gateway_did_not_take_is_not_given_out(home: Home, ward: Ward, client: Client) -> None:
+    client.fail = {"invites"}
+    with pytest.raises(UnavailableError):
+        custodian.invite(home, "4711", 14)
+    client.fail = set()
+    made = custodian.invite(home, "4711", 14)
+    assert [one.state for one in ward.book.invites()] == ["replaced", "open"]
+    assert ward.gateway.enrolments.is_open(ticket_of(proof_of(made.code), made.custodian), NOW)
+
+
+def test_a_gateway_that_forgot_the_tickets_gets_those_of_open_invites_again(home: Home, ward: Ward) -> None:
+    made = [custodian.invite(home, number, 14) for number in ("4711", "4712", "4711")]
+    ward.gateway.enrolments.tickets.clear()  # type: ignore[attr-defined]
+    custodian.take_in(home)
+    tickets = [ticket_of(proof_of(one.code), one.custodian) for one in made]
+    assert [ward.gateway.enrolments.is_open(one, NOW) for one in tickets] == [False, True, True]
 
 
 @pytest.mark.parametrize("days", [0, 366, -1])
@@ -125,7 +147,7 @@ def test_who_is_refused_is_not_recognised_at_the_gateway_either(home: Home, ward
     accept(ward, "4712", ward.world.alice, home)
     taken = custodian.take_in(home)
     assert [one.code for one in taken.turned] == ["ONE_PATIENT_TWO_NUMBERS"]
-    assert ward.gateway.enrolments.waiting(ward.custodian) == 1
+    assert sum(not e.recognised for e in ward.gateway.enrolments.of_custodian(ward.custodian, 9)) == 1
 
 
 def test_pages_that_do_not_go_on_end_the_reading(home: Home, ward: Ward, monkeypatch: pytest.MonkeyPatch) -> None:

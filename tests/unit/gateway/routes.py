@@ -77,6 +77,7 @@ ACCESS = {
     ("post", "/v1/motions"): SIGNATURE,
     ("get", "/v1/motions"): MEMBER,
     ("post", "/v1/motions/{motion}/recusals"): MEMBER,
+    ("post", "/v1/invites"): CUSTODIAN,
     ("post", "/v1/enrolments"): SIGNATURE,
     ("get", "/v1/enrolments"): CUSTODIAN,
     ("post", "/v1/enrolments/{enrolment}/recognise"): CUSTODIAN,
@@ -193,6 +194,11 @@ def enrolment_of(world: World) -> Enrol:
     return Enrol(world.alice.address.lower(), world.hospital.address.lower(), bytes(32))
 
 
+def good_invite(gateway: Gateway, world: World) -> dict[str, Any]:
+    tickets = [{"ticket": hexed(bytes(32)), "expires": NOW + 1_000}]
+    return {"custodian": world.hospital.address.lower(), "tickets": tickets}
+
+
 def handed_in(gateway: Gateway, world: World) -> None:
     """Alice's enrolment, kept and not recognised."""
     enrol = enrolment_of(world)
@@ -215,6 +221,7 @@ REQUESTS: dict[tuple[str, str], Callable[[Gateway, World], Any]] = {
     ("post", "/v1/runner/claims"): lambda gateway, world: {},
     ("post", "/v1/runner/jobs/{identity}/events"): good_word,
     ("post", "/v1/runner/jobs/{identity}/result"): good_result,
+    ("post", "/v1/invites"): good_invite,
     ("get", "/v1/enrolments"): lambda gateway, world: None,
     ("post", "/v1/enrolments/{enrolment}/recognise"): handed_in,
     ("get", "/v1/records"): lambda gateway, world: None,

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from consentum.crypto import typed
@@ -11,6 +13,7 @@ from consentum.domain.messages import Freeze, Revoke, RevokeAll
 from consentum.errors import RevertedError, UnavailableError
 from consentum.flow import batches
 from consentum.flow.keyserver import notice, onchain
+from consentum.ports.server_store import ON_CHAIN_AT_ONCE
 from tests.unit.keyserver.conftest import Given
 from tests.unit.keyserver.world import World
 
@@ -140,3 +143,53 @@ def test_what_ends_most_goes_first(world: World, given: Given) -> None:
     later(world)
     put(world)
     assert sent(world)[-3:] == ["freeze", "revokeAll", "revokeBatch"]
+
+
+def cutoff_of(world: World, subject: str) -> int:
+    return world.ledger.standings(world.ledger.view().latest, [(subject, bytes(32))])[0].cutoff
+
+
+def test_of_any_number_of_stops_only_the_furthest_costs_this_server_something(world: World, given: Given) -> None:
+    subject, now = given.consent.subject, world.ledger.now
+    for cutoff in range(now - 60, now + 1):
+        notice.accept(world.server, world.notice(RevokeAll(subject, cutoff)))
+    later(world)
+    assert put(world) == 1
+    assert cutoff_of(world, subject) == now
+    later(world, 1)
+    for _ in range(2):  # once the nearest that was not sent, then the one that was
+        assert put(world) == 0
+    assert world.store.unsettled(world.ledger.now, 10) == []
+
+
+def test_a_furthest_stop_that_the_contract_refuses_hides_no_other(
+    world: World, given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The nearer one is not held back until the further one has been tried for the last time."""
+    subject, now = given.consent.subject, world.ledger.now
+    for cutoff in (now, now + 3_000):
+        notice.accept(world.server, world.notice(RevokeAll(subject, cutoff)))
+    later(world)
+    send = world.sender.send
+
+    def picky(calls: Any) -> Any:
+        if calls[0].args[1] == now + 3_000:
+            raise RevertedError
+        return send(calls)
+
+    monkeypatch.setattr(world.sender, "send", picky)
+    put(world)
+    put(world)
+    assert cutoff_of(world, subject) == now
+
+
+def test_a_flood_about_one_patient_delays_no_other_patients_notice(world: World, given: Given) -> None:
+    other = WalletKey()
+    world.store.enrolled.add(other.address.lower())
+    for n in range(ON_CHAIN_AT_ONCE + 20):
+        notice.accept(world.server, world.notice(Revoke(given.consent.subject, n.to_bytes(32, "big"))))
+    notice.accept(world.server, world.notice(Revoke(other.address.lower(), b"\7" * 32), other))
+    later(world)
+    assert put(world) == ON_CHAIN_AT_ONCE + 1
+    first = next(call for call in world.sender.sent if call.function == "revokeBatch")
+    assert first.args[0][1][0] == other.address.lower()

@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from consentum.adapters.store.home import HomeFile
-from consentum.domain.invites import Invite
+from consentum.domain.invites import Invite, proof_of, ticket_of
 from consentum.errors import UnavailableError
 from consentum.flow.gateway.gateway import Gateway
 from consentum.services.gateway.app import create_app
@@ -55,7 +55,14 @@ class Home(PatientHome):
 
     def invite(self, **changes: Any) -> Invite:
         plain = {"custodian": self.world.hospital.address.lower(), "gateway": ORIGIN, "expires": NOW + 1_000}
-        return Invite(**{"code": secrets.token_bytes(16), **plain, **changes})
+        made = Invite(**{"code": secrets.token_bytes(16), **plain, **changes})
+        ticket = ticket_of(proof_of(made.code), made.custodian)
+        self.gateway.enrolments.add_tickets(made.custodian, {ticket: made.expires}, NOW)
+        return made
+
+    def handed_in(self) -> int:
+        """How many enrolments the gateway has for the hospital."""
+        return len(self.gateway.enrolments.of_custodian(self.world.hospital.address, 100))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.unit.patient.conftest import Home
 def refused(home: Home, text: str) -> str:
     with pytest.raises(InviteError) as caught:
         enrolling.accept(home, enrolling.check(home, text))
-    assert home.gateway.enrolments.waiting(home.world.hospital.address) == 0
+    assert home.handed_in() == 0
     return caught.value.code
 
 
@@ -40,7 +40,7 @@ def test_a_code_accepted_here_is_used(home: Home) -> None:
     with pytest.raises(InviteError) as caught:
         enrolling.check(home, text)
     assert caught.value.code == "INVITE_USED"
-    assert home.gateway.enrolments.waiting(home.world.hospital.address) == 1
+    assert home.handed_in() == 1
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,13 @@ def test_an_expired_or_foreign_code_is_refused_and_nothing_is_kept(
     home: Home, changes: dict[str, Any], code: str
 ) -> None:
     assert refused(home, home.invite(**changes).to_text()) == code
+    assert enrolling.enrolments(home) == []
+
+
+def test_a_code_that_the_gateway_knows_no_invite_of_is_open_no_more(home: Home) -> None:
+    text = home.invite().to_text()
+    home.gateway.enrolments.tickets.clear()  # type: ignore[attr-defined]
+    assert refused(home, text) == "INVITE_EXPIRED"
     assert enrolling.enrolments(home) == []
 
 

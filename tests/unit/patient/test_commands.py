@@ -51,9 +51,9 @@ def test_accepting_shows_who_invites_and_asks(run: Any, home: Home) -> None:
     done = run("accept", invite.to_text(), answer="n\n")
     assert done.exit_code == 1
     assert invite.custodian in done.stderr
-    assert home.gateway.enrolments.waiting(invite.custodian) == 0
+    assert home.handed_in() == 0
     done = run("accept", invite.to_text(), answer="y\n")
-    assert (done.exit_code, home.gateway.enrolments.waiting(invite.custodian)) == (0, 1)
+    assert (done.exit_code, home.handed_in()) == (0, 1)
 
 
 def test_with_json_nothing_but_one_object_is_on_standard_output(run: Any, home: Home) -> None:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Boolean, Column, LargeBinary, func, insert, select, update
+from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, Table, delete, func, insert, select, update
 
 from consentum.adapters.store.engine import reading, transaction
-from consentum.adapters.store.sealed import SealedFile, sealed_table
+from consentum.adapters.store.sealed import SealedFile, metadata, sealed_table
 from consentum.crypto import typed
 from consentum.domain.messages import Enrol
 from consentum.errors import NotFoundError
@@ -20,6 +21,19 @@ enrolments = sealed_table(
     Column("custodian", LargeBinary(32), nullable=False, index=True),
     Column("recognised", Boolean, nullable=False),
 )
+tickets = Table(
+    "tickets",
+    metadata,
+    Column("id", LargeBinary(32), primary_key=True),
+    Column("custodian", LargeBinary(32), nullable=False, index=True),
+    Column("expires", BigInteger, nullable=False),
+)
+ticketed = Table(
+    "ticketed",
+    metadata,
+    Column("enrolment", LargeBinary(32), primary_key=True),
+    Column("ticket", LargeBinary(32), nullable=False, index=True),
+)
 
 
 class EnrolmentBook:
@@ -28,7 +42,29 @@ class EnrolmentBook:
     def __init__(self, file: SealedFile) -> None:
         self._file, self._engine = file, file.engine
 
-    def add(self, enrolment: SignedEnrol) -> SignedEnrol:
+    def add_tickets(self, custodian: str, expiries: Mapping[bytes, int], now: int) -> None:
+        mine = self._file.tag(custodian)
+        rows = [{"id": ticket, "custodian": mine, "expires": expires} for ticket, expires in expiries.items()]
+        with transaction(self._engine) as connection:
+            connection.execute(delete(tickets).where(tickets.c.custodian == mine, tickets.c.expires <= now))
+            if rows:
+                connection.execute(insert(tickets).prefix_with("OR IGNORE"), rows)
+
+    def open_tickets(self, custodian: str, now: int) -> int:
+        mine = (tickets.c.custodian == self._file.tag(custodian), tickets.c.expires > now)
+        return self._count(tickets, *mine)
+
+    def is_open(self, ticket: bytes, now: int) -> bool:
+        return self._count(tickets, tickets.c.id == ticket, tickets.c.expires > now) > 0
+
+    def under(self, ticket: bytes) -> int:
+        return self._count(ticketed, ticketed.c.ticket == ticket)
+
+    def _count(self, table: Table, *where: Any) -> int:
+        with reading(self._engine) as connection:
+            return int(connection.execute(select(func.count()).select_from(table).where(*where)).scalar_one())
+
+    def add(self, enrolment: SignedEnrol, ticket: bytes | None = None) -> SignedEnrol:
         enrol = enrolment.enrol
         identity = typed.struct_hash(enrol)
         row = {
@@ -42,6 +78,9 @@ class EnrolmentBook:
             connection.execute(insert(enrolments).prefix_with("OR IGNORE"), row)
             if enrolment.recognised:
                 connection.execute(update(enrolments).where(enrolments.c.id == identity).values(recognised=True))
+            if ticket is not None:
+                link = {"enrolment": identity, "ticket": ticket}
+                connection.execute(insert(ticketed).prefix_with("OR IGNORE"), link)
             kept = connection.execute(select(enrolments).where(enrolments.c.id == identity)).one()
         return self._enrolment(kept)
 
@@ -62,11 +101,6 @@ class EnrolmentBook:
             query = select(enrolments).where(*mine).order_by(enrolments.c.id).limit(limit)
             rows = connection.execute(query).all()
         return [self._enrolment(row) for row in rows]
-
-    def waiting(self, custodian: str) -> int:
-        mine = (enrolments.c.custodian == self._file.tag(custodian), enrolments.c.recognised.is_(False))
-        with reading(self._engine) as connection:
-            return int(connection.execute(select(func.count()).select_from(enrolments).where(*mine)).scalar_one())
 
     def recognised(self, subject: str) -> bool:
         hers = (enrolments.c.subject == self._file.tag(subject), enrolments.c.recognised.is_(True))

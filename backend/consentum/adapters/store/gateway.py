@@ -7,9 +7,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, String, bindparam, delete, insert, select, update
+from sqlalchemy import BigInteger, Boolean, Column, LargeBinary, bindparam, delete, insert, select, update
 
 from consentum.adapters.store.engine import reading, transaction
+from consentum.adapters.store.relays import RelayQueue
 from consentum.adapters.store.retractions import retractions
 from consentum.adapters.store.sealed import SealedFile, parts, sealed_table
 from consentum.crypto import typed
@@ -17,17 +18,10 @@ from consentum.domain.cid import Cid
 from consentum.domain.messages import Consent
 from consentum.domain.records import Record
 from consentum.errors import CorruptError, NotFoundError
-from consentum.ports.gateway_store import ENDINGS, PendingDeposit, Relayed
+from consentum.ports.gateway_store import PendingDeposit
 
 openings = sealed_table("openings", Column("tag", LargeBinary(32), nullable=False, index=True))
 forms = sealed_table("forms")
-relays = sealed_table(
-    "relays",
-    Column("state", String(8), nullable=False, index=True),
-    Column("attempts", BigInteger, nullable=False),
-    Column("queued_at", BigInteger, nullable=False),
-    Column("ends_something", Boolean, nullable=False),
-)
 deposits = sealed_table("deposits", Column("acknowledged", Boolean, nullable=False, index=True))
 records = sealed_table(
     "records",
@@ -41,7 +35,7 @@ records = sealed_table(
 _STANDING = records.c.id.not_in(select(retractions.c.id))
 
 
-class GatewayDatabase:
+class GatewayDatabase(RelayQueue):
     """What the flows of one gateway keep."""
 
     def __init__(self, file: SealedFile) -> None:
@@ -83,52 +77,6 @@ class GatewayDatabase:
 
     def form(self, form: bytes) -> str:
         return str(self._file.one(forms, form)["text"])
-
-    # Messages for the chain
-
-    def enqueue(self, message: Relayed) -> Relayed:
-        plain = {"kind": message.kind, "subject": message.subject, "value": message.value}
-        box = self._file.seal(message.id, {**plain, "signature": message.signature.hex()})
-        with transaction(self._engine) as connection:
-            row = {"id": message.id, "state": message.state, "box": box, "attempts": 0, "queued_at": time.time_ns()}
-            row["ends_something"] = message.kind in ENDINGS
-            connection.execute(insert(relays).prefix_with("OR IGNORE"), row)
-            # Refused once is not refused for ever: its signer may be entitled by now, as the caller has just seen.
-            again = (relays.c.id == message.id, relays.c.state == "refused")
-            connection.execute(update(relays).where(*again).values(state="queued", attempts=0, box=box))
-        return self.relayed(message.id)
-
-    def queued(self, limit: int) -> list[Relayed]:
-        order = (relays.c.ends_something.desc(), relays.c.attempts, relays.c.queued_at)
-        query = select(relays).where(relays.c.state == "queued").order_by(*order).limit(limit)
-        with reading(self._engine) as connection:
-            rows = connection.execute(query).all()
-        return [self._relayed(row) for row in rows]
-
-    def failed(self, identity: bytes, at_most: int) -> None:
-        with transaction(self._engine) as connection:
-            mine = relays.c.id == identity
-            connection.execute(update(relays).where(mine).values(attempts=relays.c.attempts + 1))
-            spent = (mine, relays.c.attempts >= at_most, relays.c.state == "queued")
-            connection.execute(update(relays).where(*spent).values(state="refused"))
-
-    def mark(self, ids: Sequence[bytes], state: str) -> None:
-        with transaction(self._engine) as connection:
-            for part in parts(list(ids)):
-                wanted = relays.c.id.in_(bindparam("ids", expanding=True))
-                connection.execute(update(relays).where(wanted).values(state=state), {"ids": part})
-
-    def relayed(self, identity: bytes) -> Relayed:
-        with reading(self._engine) as connection:
-            row = connection.execute(select(relays).where(relays.c.id == identity)).first()
-        if row is None:
-            raise NotFoundError("no such message", field="id")
-        return self._relayed(row)
-
-    def _relayed(self, row: Any) -> Relayed:
-        plain = self._file.open(row.id, row.box)
-        signature = bytes.fromhex(plain["signature"])
-        return Relayed(row.id, plain["kind"], plain["subject"], plain["value"], signature, row.state)
 
     # Deposits and records
 

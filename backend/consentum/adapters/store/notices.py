@@ -9,11 +9,25 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Engine, bindparam, delete, exists, insert, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    Connection,
+    Engine,
+    Select,
+    Subquery,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from consentum.adapters.store import tables
 from consentum.adapters.store.engine import reading, transaction
-from consentum.ports.server_store import Arrival, NoticeRow
+from consentum.ports.server_store import ON_CHAIN_AT_ONCE, SUPERSEDING, Arrival, NoticeRow
 
 _FIELDS = NoticeRow.__slots__
 
@@ -68,20 +82,28 @@ class NoticeShelf:
             exists(select(v.c.subject).where(v.c.subject == t.c.subject)),
             exists(select(e.c.subject).where(e.c.subject == t.c.subject)),
         )
-        query = (
-            select(a.c.number, a.c.at, t)
+        furthest = func.row_number().over(
+            partition_by=[t.c.subject, t.c.kind], order_by=[a.c.attempts, t.c.until.desc(), a.c.number]
+        )
+        waiting = (
+            select(a.c.number, a.c.at, a.c.attempts, t, furthest.label("place"))
             .join(t, t.c.id == a.c.notice)
             .where(a.c.settled.is_(False), a.c.at <= until, t.c.judged.is_(True), known)
-            .order_by(a.c.attempts, a.c.number)
-            .limit(limit)
+            .subquery()
         )
         with reading(self._engine) as connection:
-            return [_arrival(row) for row in connection.execute(query)]
+            return [_arrival(row) for row in connection.execute(_in_turn(waiting).limit(limit))]
 
     def settle(self, numbers: Sequence[int]) -> None:
-        a = tables.arrivals
+        a, t = tables.arrivals, tables.notices
+        further = t.alias("further")
+        same = (further.c.subject == t.c.subject) & (further.c.kind == t.c.kind) & (further.c.until >= t.c.until)
+        wanted: BindParameter[int] = bindparam("numbers", expanding=True)
+        settled = select(a.c.notice).where(a.c.number.in_(wanted))
+        covered = select(t.c.id).join(further, same).where(further.c.id.in_(settled), t.c.kind.in_(SUPERSEDING))
         with self._lock, transaction(self._engine) as connection:
-            connection.execute(update(a).where(a.c.number.in_(list(numbers))).values(settled=True))
+            for where in (a.c.number.in_(wanted), a.c.notice.in_(covered)):
+                connection.execute(update(a).where(where).values(settled=True), {"numbers": list(numbers)})
 
     def tried(self, numbers: Sequence[int], at_most: int) -> None:
         a = tables.arrivals
@@ -99,6 +121,18 @@ class NoticeShelf:
         values = {"peer": peer, "number": number}
         with self._lock, transaction(self._engine) as connection:
             connection.execute(insert(tables.passed).prefix_with("OR REPLACE"), values)
+
+
+def _in_turn(waiting: Subquery) -> Select[Any]:
+    """Every subject's first before anybody's second. waiting has a column `place`: 1 for the furthest of a subject's
+    notices of one kind."""
+    w = waiting.c
+    supersedes = w.kind.in_(SUPERSEDING)
+    order = [supersedes.desc(), w.attempts, w.number]
+    turn = func.row_number().over(partition_by=w.subject, order_by=order).label("turn")
+    left = select(waiting, turn).where(or_(~supersedes, w.place == 1)).subquery()
+    query = select(left).where(left.c.turn <= ON_CHAIN_AT_ONCE)
+    return query.order_by(left.c.turn, left.c.attempts, left.c.number)
 
 
 def number_all(connection: Connection) -> None:

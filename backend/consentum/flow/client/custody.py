@@ -6,10 +6,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from consentum.crypto import typed
 from consentum.crypto.typed import Domain
-from consentum.domain.invites import CODE_BYTES, Invite, patient_ref
+from consentum.domain.invites import CODE_BYTES, Invite, patient_ref, proof_of, ticket_of
+from consentum.domain.parsing import hexed
 from consentum.errors import ConflictError, MalformedError
 from consentum.flow.wire import Enrolment
 from consentum.ports.chain import Claim, Ledger, Roles
@@ -17,7 +19,6 @@ from consentum.ports.custody import CustodyBook, Invited
 from consentum.ports.enrolments import SignedEnrol
 
 MAX_NUMBER_CHARACTERS = 64
-MAX_VALID_DAYS = 365
 _CONFLICTS = {"number": "TWO_PATIENTS_ONE_NUMBER", "subject": "ONE_PATIENT_TWO_NUMBERS", "invite": "INVITE_USED"}
 
 
@@ -34,6 +35,15 @@ def invite(book: CustodyBook, number: str, custodian: str, gateway: str, expires
     made = Invite(secrets.token_bytes(CODE_BYTES), custodian.lower(), gateway, expires)
     book.add_invite(number_of(number), made)
     return made
+
+
+def tickets(invites: Iterable[Invite]) -> list[dict[str, Any]]:
+    """What the gateway is left of invites: enough to know who has a code, not enough to make one."""
+    return [{"ticket": hexed(ticket_of(proof_of(one.code), one.custodian)), "expires": one.expires} for one in invites]
+
+
+def open_invites(book: CustodyBook, now: int) -> list[Invite]:
+    return [one.invite for one in book.invites() if standing_of(one, now) == "open"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -16,18 +17,20 @@ from eth_utils.crypto import keccak
 from consentum.crypto import typed
 from consentum.domain.messages import Consent, Freeze, Revoke, RevokeAll
 from consentum.domain.parsing import as_object, as_signature, hexed
-from consentum.errors import RefusedError, RevertedError, SignatureRefused, UnavailableError
+from consentum.errors import NotFoundError, RefusedError, RevertedError, SignatureRefused, UnavailableError
 from consentum.flow import batches
 from consentum.flow.gateway import registering
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.gateway.sponsoring import below_reserve, pays_for, require_sponsored
 from consentum.flow.wire import Notice
 from consentum.ports.chain import Claim, Roles
-from consentum.ports.gateway_store import ENDINGS, Relayed
+from consentum.ports.gateway_store import ENDINGS, SUPERSEDING, Relayed
 
 log = logging.getLogger("consentum.gateway")
 # A committee's threshold is at least 2, so once all servers but one hold a notice no key can be rebuilt.
 NOTICE_WAIT_SECONDS = 2.0
+# Revocations of one subject that wait for the chain, of what this gateway never heard of.
+MAX_UNKNOWN_WAITING = 100
 
 
 def grant(gateway: Gateway, data: object) -> dict[str, Any]:
@@ -58,8 +61,24 @@ def revoke(gateway: Gateway, data: object) -> dict[str, Any]:
         return {"id": None, "state": "unjudged", "servers": _spread(gateway, notice)}
     if not pays_for(gateway, message.subject):
         return {"id": None, "state": "unsponsored", "servers": _spread(gateway, notice)}
-    queued = gateway.store.enqueue(_relayed(notice.kind, message.subject, _value(message), notice.signature))
+    relayed = _relayed(notice.kind, message.subject, _value(message), notice.signature)
+    if isinstance(message, Revoke) and _too_many(gateway, message, relayed.id):
+        return {"id": None, "state": "held", "servers": _spread(gateway, notice)}
+    queued = gateway.store.enqueue(relayed)
     return {"id": hexed(queued.id), "state": queued.state, "servers": _spread(gateway, notice)}
+
+
+def _too_many(gateway: Gateway, message: Revoke, identity: bytes) -> bool:
+    """Whether a Revoke of something this gateway never heard of is one too many in the queue of its subject: the
+    servers hold it all the same, and put it on chain themselves. What she agreed to here is never too many."""
+    if gateway.store.waiting(message.subject, "Revoke") < MAX_UNKNOWN_WAITING:
+        return False
+    with suppress(NotFoundError):
+        return gateway.store.relayed(identity).state == "refused"
+    with suppress(NotFoundError):
+        return gateway.store.opening(message.commitment).subject.lower() != message.subject.lower()
+    enrolled = gateway.enrolments.find(message.commitment)
+    return enrolled is None or enrolled.enrol.subject.lower() != message.subject.lower()
 
 
 def _value(message: Revoke | RevokeAll | Freeze) -> str:
@@ -97,12 +116,24 @@ def relay_once(gateway: Gateway, batch: int) -> None:
 
 
 def relay_endings(gateway: Gateway, batch: int) -> None:
-    """Revocations and freezes: nothing else delays them."""
-    queued = gateway.store.queued(batch * 10)
+    """Revocations and freezes: nothing else delays them, and nobody else's flood (see `GatewayStore.queued`)."""
+    queued = [message for message in gateway.store.queued(batch * 10) if message.kind in ENDINGS]
+    there = _already_there(gateway, queued)
+    gateway.store.mark([message.id for message in there], "mined")
     for kind in ENDINGS:
-        messages = [message for message in queued if message.kind == kind]
+        messages = [message for message in queued if message.kind == kind and message not in there]
         for part in batches.parts(messages, batch):
             _send(gateway, kind, part)
+
+
+def _already_there(gateway: Gateway, queued: Sequence[Relayed]) -> list[Relayed]:
+    """Those of SUPERSEDING that the registry says as much as: they cost nothing."""
+    messages = [message for message in queued if message.kind in SUPERSEDING]
+    if not messages:
+        return []
+    block = gateway.ledger.view().latest
+    standings = gateway.ledger.standings(block, [(message.subject, bytes(32)) for message in messages])
+    return [m for s, m in zip(standings, messages, strict=True) if batches.covers(s, m.kind, m.until, block.timestamp)]
 
 
 def relay_others(gateway: Gateway, batch: int) -> None:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A key server puts a notice on chain itself, with its own account, when nobody did in time.
 
-Only notices about subjects of its own vault or enrolments: strangers must not empty its account.
+Only notices about subjects of its own vault or enrolments: strangers must not empty its account. Served in turn by
+subject, and of what supersedes only the furthest: one subject's flood delays only her own.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from consentum.domain.parsing import hexed
 from consentum.errors import RevertedError
 from consentum.flow import batches
 from consentum.flow.keyserver.server import KeyServer
-from consentum.ports.chain import Block, Standing
-from consentum.ports.server_store import Arrival, NoticeRow
+from consentum.ports.chain import Block
+from consentum.ports.server_store import Arrival
 from consentum.ports.transactions import Sender
 
 log = logging.getLogger("consentum.keyserver")
@@ -71,18 +72,14 @@ def _send(server: KeyServer, sender: Sender, part: Sequence[_Message]) -> None:
 
 
 def _holds(server: KeyServer, block: Block, arrivals: Sequence[Arrival]) -> list[bool]:
-    """Whether the registry says as much as each notice at that block. A freeze that is over needs no chain."""
+    """Whether the registry says as much as each notice at that block."""
     pairs = [(arrival.notice.subject, arrival.notice.commitment) for arrival in arrivals]
     standings = server.ledger.standings(block, pairs) if pairs else []
-    return [_covers(s, arrival.notice, block) for s, arrival in zip(standings, arrivals, strict=True)]
-
-
-def _covers(standing: Standing, notice: NoticeRow, block: Block) -> bool:
-    if notice.kind == "Revoke":
-        return standing.revoked_at > 0
-    if notice.kind == "RevokeAll":
-        return standing.cutoff >= notice.until
-    return standing.frozen_until >= notice.until or notice.until <= block.timestamp
+    notices = [arrival.notice for arrival in arrivals]
+    return [
+        batches.covers(s, notice.kind, notice.until, block.timestamp)
+        for s, notice in zip(standings, notices, strict=True)
+    ]
 
 
 def _message(arrival: Arrival) -> _Message:

@@ -17,9 +17,14 @@ from consentum.wiring.gateway import GatewayProcess
 def add_routes(app: FastAPI, process: GatewayProcess) -> None:
     gateway = process.gateway
 
-    @app.post("/v1/enrolments", openapi_extra=schemas.body(schemas.ENROLMENT))
+    @app.post("/v1/invites", openapi_extra=schemas.body(schemas.INVITES))
+    def invite(body: Body, who: SignedIn) -> dict[str, Any]:
+        """{custodian, tickets}: what the gateway will know a custodian's invites by."""
+        return enrolments.invite(gateway, body, who)
+
+    @app.post("/v1/enrolments", openapi_extra=schemas.body(schemas.HANDED_IN))
     def enrol(body: Body) -> dict[str, Any]:
-        """{enrol, signature}: a subject's word for a custodian of this gateway, kept until the custodian looks."""
+        """{enrol, signature, proof}: a subject's word for a custodian of this gateway, kept until it looks."""
         return enrolments.enrol(gateway, process.settings.custodians, body)
 
     @app.get("/v1/enrolments")
