@@ -93,7 +93,7 @@ def test_no_more_of_an_answer_is_read_than_may_come_out() -> None:
 def test_when_the_records_fail_no_process_and_no_timer_stays() -> None:
     before = set(threading.enumerate())
     with pytest.raises(UnavailableError):
-        run(package(main("next(iter(data))")), FailingRecords(), Bounds(3.0, 4_096))
+        run(package(main("next(iter(data))")), FailingRecords(), Bounds(20.0, 4_096))
     left = [thread for thread in threading.enumerate() if thread not in before]
     for thread in left:
         thread.join()

@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One transaction, signed. Legacy with the chain's id (EIP-155): every chain takes it, and it has one price to raise.
-
-Not eth_account's: that loads BLS pairings, half a second in each process that starts.
-"""
+"""One transaction, signed. A legacy one with the chain's id (EIP-155): every chain takes it; it has one price to raise."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import rlp
+from eth_utils.address import to_checksum_address
 from eth_utils.crypto import keccak
 
 from consentum.crypto.signing import WalletKey
@@ -29,10 +26,17 @@ class Transaction:
     data: bytes = b""
 
     def signed_by(self, key: WalletKey) -> tuple[str, str]:
-        """What a node takes, and the hash it will know it by; both hex."""
-        fields = [self.nonce, self.price, self.gas, address_bytes(self.to), self.value, self.data]
-        signature = key.sign(keccak(rlp.encode([*fields, self.chain_id, 0, 0])))
-        r, s = int.from_bytes(signature[1:33], "big"), int.from_bytes(signature[33:], "big")
-        odd, s = s >> 255, s & ~(1 << 255)  # EIP-2098 keeps the parity in the bit that a low s never needs
-        raw = rlp.encode([*fields, self.chain_id * 2 + 35 + odd, r, s])
+        """What a node takes, and the hash it will know it by; both hex. MalformedError if `to` is no address."""
+        from eth_account import Account  # noqa: PLC0415 - loads BLS pairings, half a second; many processes send nothing
+
+        fields = {
+            "to": to_checksum_address(address_bytes(self.to)),
+            "data": self.data,
+            "nonce": self.nonce,
+            "gas": self.gas,
+            "gasPrice": self.price,
+            "chainId": self.chain_id,
+            "value": self.value,
+        }
+        raw = bytes(Account.from_key(key.secret).sign_transaction(fields).raw_transaction)
         return hexed(raw), hexed(keccak(raw))
