@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 from consentum.adapters.peers.http import HttpClient
+
+Client = TypeVar("Client", bound=HttpClient)
 
 
 class Whole:
@@ -28,7 +30,11 @@ class Whole:
 
 def client_of(web: httpx.Client, origin: str) -> HttpClient:
     """An HttpClient whose requests do not leave the process."""
-    client = HttpClient(origin)
+    return through(web, HttpClient(origin))
+
+
+def through(web: httpx.Client, client: Client) -> Client:
+    """The same client, and its requests do not leave the process."""
     client._client.close()
     client._client = Whole(web)  # type: ignore[assignment]
     return client

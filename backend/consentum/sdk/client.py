@@ -6,10 +6,10 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+from consentum.adapters.peers.session import Session
 from consentum.domain.parsing import as_bytes
 from consentum.sdk.job import Job
 from consentum.sdk.result import Manifest
-from consentum.sdk.session import Session
 from consentum.sdk.study import Study
 from consentum.settings import home_folder
 from consentum.wiring.client import Connection, connect
@@ -35,7 +35,8 @@ class Client:
 
     @cached_property
     def session(self) -> Session:
-        return Session(self.connection)
+        """With the gateway; waits for it half a minute."""
+        return self.connection.patient()
 
     def study(self, name: str) -> Study:
         """A study by its name at the gateway, or by its id (0x…), which is what the chain knows. NotFoundError if it is

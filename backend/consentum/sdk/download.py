@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from consentum.adapters.peers.content import GatewayContent
+from consentum.adapters.peers.session import Session
 from consentum.crypto import envelope
 from consentum.domain.messages import Job
 from consentum.domain.parsing import as_bytes
@@ -17,7 +18,6 @@ from consentum.flow.client.collect import Collected, collect
 from consentum.flow.client.submission import Plan
 from consentum.flow.wire import MAX_PAGE
 from consentum.jobs.source import JobRecord
-from consentum.sdk.session import Session
 from consentum.wiring.client import Connection
 from consentum.wiring.runner import collector_for
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from consentum.adapters.peers.session import Session
 from consentum.domain.parsing import hexed
 from consentum.errors import MalformedError, UnavailableError
 from consentum.sdk.failures import StillRunningError
 from consentum.sdk.result import Result
-from consentum.sdk.session import Session
 from consentum.wiring.client import Connection
 
 STATES = ("queued", "admitted", "running", "released", "failed", "expired")

@@ -12,7 +12,6 @@ from consentum.domain.dictionary import DataDictionary
 from consentum.domain.terms import words_of
 from consentum.errors import MalformedError
 from consentum.sdk import names
-from consentum.sdk.session import Session
 from consentum.wiring.client import Connection
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
@@ -36,5 +35,5 @@ def publish(connection: Connection, dictionary: DataDictionary, category: str) -
     if len(words_of(bit)) != 1:
         raise MalformedError("a dictionary is of one category", field="category")
     place = f"/v1/dictionaries/{connection.identity}/{words_of(bit)[0]}"
-    answer: Mapping[str, Any] = Session(connection).put(place, dictionary.to_json())
+    answer: Mapping[str, Any] = connection.patient().put(place, dictionary.to_json())
     return answer

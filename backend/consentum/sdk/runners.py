@@ -6,11 +6,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from consentum.adapters.peers.session import Session
 from consentum.crypto.typed import address_bytes
 from consentum.errors import MalformedError
 from consentum.ports.chain import Ledger
 from consentum.sdk.failures import NoRunnerError
-from consentum.sdk.session import Session
 
 MAX_ASKED = 32
 

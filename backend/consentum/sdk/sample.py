@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from consentum.adapters.peers.session import Session
 from consentum.domain.terms import Category, words_of
 from consentum.errors import MalformedError, NotFoundError
 from consentum.jobs.dataset import Dataset
 from consentum.jobs.source import Batch, JobRecord
 from consentum.ports.dictionaries import Published
 from consentum.sdk.draw import column_values
-from consentum.sdk.session import Session
 
 MAX_ROWS = 100_000
 MAX_PUBLISHED = 1_000

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from consentum.adapters.peers.session import Session
 from consentum.crypto import typed
 from consentum.domain.parsing import as_bytes, hexed
 from consentum.domain.registry_messages import Terms
@@ -25,7 +26,6 @@ from consentum.sdk.download import download
 from consentum.sdk.folder import read_package
 from consentum.sdk.job import Job
 from consentum.sdk.sample import Sample
-from consentum.sdk.session import Session
 from consentum.wiring.client import Connection
 
 QUESTION_SECONDS = 120

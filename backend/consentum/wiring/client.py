@@ -20,11 +20,12 @@ from consentum.crypto.sealing import SealingKey
 from consentum.crypto.signing import WalletKey
 from consentum.crypto.typed import address_bytes
 from consentum.domain.profiles import profile_for
-from consentum.errors import ConsentumError, KeyFileError, SettingsError
+from consentum.errors import ConsentumError, KeyFileError, SettingsError, UnavailableError
 from consentum.settings import ClientSettings
 
 KEY_FILE = "keys.json"
 DEPLOYMENT_FILE = "deployment.json"
+PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,11 @@ class Connection:
     def gateway(self) -> HttpClient:
         """A session with the gateway, as this home's key; renewed when it ends."""
         return Session(self.settings.gateway, (self.key, self.deployment.user_domain))
+
+    def patient(self, seconds: float = PATIENCE_SECONDS) -> Session:
+        """One that waits for a gateway that is away, or says that it cannot now."""
+        who = (self.key, self.deployment.user_domain)
+        return Session(self.settings.gateway, who, seconds, waits_for=UnavailableError)
 
     @cached_property
     def registries(self) -> ChainRegistries:

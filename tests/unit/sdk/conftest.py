@@ -12,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from consentum.adapters.peers.http import HttpClient
+from consentum.adapters.peers.session import Session
 from consentum.crypto import typed
 from consentum.crypto.sealing import SealingKey
 from consentum.crypto.signing import WalletKey
@@ -20,10 +21,10 @@ from consentum.domain.registry_messages import Terms
 from consentum.domain.terms import Access, Category, Purpose
 from consentum.sdk.client import Client
 from consentum.settings import ClientSettings
-from consentum.wiring.client import Connection, HomeKeys
+from consentum.wiring.client import PATIENCE_SECONDS, Connection, HomeKeys
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.state import Study as OnChain
-from tests.fakes.web import client_of
+from tests.fakes.web import client_of, through
 from tests.unit.sdk.stand_in import ORIGIN, StandIn
 
 STUDY, BOARD, NAME = b"\x05" * 32, b"\x0b" * 32, "breast-diagnosis"
@@ -66,6 +67,9 @@ class InProcess(Connection):
         client = in_process(self.stand_in)
         client.sign_in(self.key, self.deployment.user_domain)
         return client
+
+    def patient(self, seconds: float = PATIENCE_SECONDS) -> Session:
+        return through(TestClient(self.stand_in.app(), base_url=ORIGIN), Connection.patient(self, seconds))
 
 
 @dataclass(slots=True)

@@ -128,7 +128,7 @@ def test_a_dictionary_is_read_and_put_for_this_homes_custodian(
             put.append((path, body))
             return {"custodian": "0x", "category": 8, "version": 1}
 
-    connection = SimpleNamespace(identity="0x" + "c3" * 20, gateway=Gateway())
+    connection = SimpleNamespace(identity="0x" + "c3" * 20, patient=Gateway)
     monkeypatch.setattr("consentum.wiring.client.connect", lambda home: connection)
     path = tmp_path / "dictionary.json"
     path.write_text(json.dumps(DICTIONARY))

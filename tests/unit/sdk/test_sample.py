@@ -91,16 +91,15 @@ def test_a_size_or_seed_that_is_none_is_refused(client: Client, n: Any, seed: An
 
 
 @pytest.mark.parametrize("told", [None, {}, [3], [{"custodian": "x", "category": 8, "dictionary": DICTIONARY}]])
-def test_what_is_no_dictionary_is_drawn_from_by_nobody(lab: Lab, client: Client, told: Any) -> None:
+def test_what_is_no_dictionary_is_drawn_from_by_nobody(
+    client: Client, told: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from consentum.sdk.sample import Sample
-    from consentum.sdk.session import Session
 
-    class Says(Session):
-        def get(self, path: str, **params: Any) -> Any:
-            return {"dictionaries": told}
-
+    session, categories = client.session, client.study(NAME)._categories("pathology")
+    monkeypatch.setattr(session, "get", lambda *_, **__: {"dictionaries": told})
     with pytest.raises(MalformedError):
-        Sample.draw(Says(lab.connection()), client.study(NAME)._categories("pathology"), 5, 0)
+        Sample.draw(session, categories, 5, 0)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from consentum.adapters.peers.http import HttpClient
+from consentum.adapters.peers.session import Session
 from consentum.crypto import typed
 from consentum.crypto.sealing import SealingKey
 from consentum.domain.parsing import hexed
@@ -25,8 +26,8 @@ from consentum.sdk.publishing import publish
 from consentum.sdk.study import Study
 from consentum.services.gateway.app import create_app
 from consentum.settings import ClientSettings
-from consentum.wiring.client import Connection, HomeKeys
-from tests.fakes.web import client_of
+from consentum.wiring.client import PATIENCE_SECONDS, Connection, HomeKeys
+from tests.fakes.web import client_of, through
 from tests.unit.client.world import DOMAIN, NOW, STUDY, World
 from tests.unit.gateway.conftest import ORIGIN, gateway, process_of, sender, world
 from tests.unit.gateway.routes import session
@@ -46,6 +47,9 @@ class ToTheGateway(Connection):
         client = client_of(self.web, ORIGIN)
         client.sign_in(self.key, self.deployment.user_domain)
         return client
+
+    def patient(self, seconds: float = PATIENCE_SECONDS) -> Session:
+        return through(self.web, Connection.patient(self, seconds))
 
 
 @dataclass

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A session that outlives its peer's restarts: signs in when it must, and asks again while nobody answers.
 
-Only for requests that may arrive twice; everything a runner asks of a gateway is of that kind.
+Only for requests that may arrive twice: reads, questions, messages that are known by their hash, and everything a
+runner asks of a gateway.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -15,16 +17,27 @@ import httpx
 from consentum.adapters.peers.http import HttpClient, Unanswered
 from consentum.crypto.signing import Signer
 from consentum.crypto.typed import Domain
-from consentum.errors import SignatureRefused
+from consentum.errors import SignatureRefused, UnavailableError
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+TIMEOUT_SECONDS = 60.0
 
 
 class Session(HttpClient):
-    """patience: seconds to go on asking a peer that is not there. UnavailableError after that."""
+    """patience: seconds to go on asking a peer that is not there, or with `waits_for=UnavailableError` one that says it
+    cannot now, too. UnavailableError after that; every other refusal at once."""
 
-    def __init__(self, base: str, who: tuple[Signer, Domain], patience: float = 0.0, timeout: float = 60.0) -> None:
-        super().__init__(base, timeout)
+    def __init__(
+        self,
+        base: str,
+        who: tuple[Signer, Domain],
+        patience: float = 0.0,
+        waits_for: type[UnavailableError] = Unanswered,
+    ) -> None:
+        super().__init__(base, TIMEOUT_SECONDS)
+        self.pause: Callable[[float], None] = time.sleep
+        self.clock: Callable[[], float] = time.monotonic
+        self._waits_for = waits_for
         self._signer, self._domain = who
         self._patience = patience
         self._signing_in = threading.RLock()
@@ -33,7 +46,7 @@ class Session(HttpClient):
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         if path.startswith("/v1/logins"):
             return super()._send(method, path, **options)
-        until, pause = time.monotonic() + self._patience, FIRST_PAUSE
+        until, pause = self.clock() + self._patience, FIRST_PAUSE
         while True:
             begun = time.monotonic()
             try:
@@ -45,10 +58,10 @@ class Session(HttpClient):
                         raise
                     self._ensure(begun)  # the peer was started anew, or fifteen minutes are over
                     return super()._send(method, path, **options)
-            except Unanswered:
-                if time.monotonic() + pause > until:
+            except self._waits_for:
+                if self.clock() + pause > until:
                     raise
-            time.sleep(pause)
+            self.pause(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
     def _ensure(self, since: float) -> None:
