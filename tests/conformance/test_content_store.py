@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from hashlib import sha256
@@ -18,7 +18,8 @@ from consentum.adapters.ipfs.embedded import EmbeddedStore
 from consentum.adapters.ipfs.unixfs import Link
 from consentum.domain.cid import RAW, Cid
 from consentum.errors import CorruptError, MalformedError, NotFoundError, UnavailableError
-from tests.fakes.content import Bench, Embedded, Memory, MemoryContentStore, car_of, exported, node, refused, whole
+from tests.fakes.content import Embedded, Memory, MemoryContentStore, car_of, exported, node, refused, whole
+from tests.fakes.replicas import Bench, Replicas
 
 MIB = 1 << 20
 SIZES = [0, 1, MIB - 1, MIB, MIB + 1, 3 * MIB, 50 * MIB]
@@ -31,9 +32,14 @@ def content(size: int, salt: int = 0) -> bytes:
     return b"".join(sha256(b"%d %d" % (salt, i)).digest() for i in range(-(-size // 32)))[:size]
 
 
-@pytest.fixture(params=["memory", "embedded"])
+@pytest.fixture(params=["memory", "embedded", "replicas"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    made = Memory() if request.param == "memory" else Embedded(tmp_path / "content.db")
+    makers: dict[str, Callable[[], Bench]] = {
+        "memory": Memory,
+        "embedded": lambda: Embedded(tmp_path / "content.db"),
+        "replicas": lambda: Replicas.embedded(tmp_path),
+    }
+    made = makers[request.param]()
     yield made
     made.store.close()
 
