@@ -79,9 +79,12 @@ class Switch:
 
         class Dressed:
             def __getattr__(self, name: str) -> Any:
-                if name != "close" and outer.error is not None and name in (outer.only or {name}):
-                    raise outer.error
-                outer.calls.append(name)
-                return getattr(outer.inner, name)
+                def call(*given: Any) -> Any:
+                    if name != "close" and outer.error is not None and name in (outer.only or {name}):
+                        raise outer.error
+                    outer.calls.append(name)
+                    return getattr(outer.inner, name)(*given)
+
+                return call
 
         return Dressed()

@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import Protocol
 
 from consentum.domain.cid import Cid
+from consentum.errors import CorruptError
 from consentum.ports.content import ContentStore
 
 
@@ -31,7 +32,7 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """An acknowledged record, and the names of the nodes that were last seen to hold it whole."""
+    """An acknowledged record, and the names of the nodes that should hold it: each was seen to, once."""
 
     root: Cid
     nodes: frozenset[str]
@@ -49,11 +50,16 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """Acknowledged records, copies of them that are missing, removals still owed."""
+    """Acknowledged records; copies of them that are missing, at a node that does not answer, or damaged; removals still
+    owed."""
 
     records: int
     missing: int
     owed: int
+
+
+class LostError(CorruptError):
+    """No node has a good copy of some block of a record."""
 
 
 class CopyLedger(Protocol):
@@ -80,8 +86,9 @@ class CopyLedger(Protocol):
         """`name` has it no longer."""
         ...
 
-    def seen(self, root: Cid, node: str, whole: bool) -> None:
-        """Whether a kept record was just found whole at `node`."""
+    def seen(self, root: Cid, node: str, whole: bool | None) -> None:
+        """How a kept record was just found at `node`: whole, not, or (None) not to be seen, as the node is silent: then
+        it does not count as a copy until it is seen again, and stays expected there."""
         ...
 
     def state(self, root: Cid) -> CopyState | None:
@@ -118,4 +125,32 @@ class CopyLedger(Protocol):
 
     def close(self) -> None:
         """Lets go of the file."""
+        ...
+
+
+class ReplicaSet(Protocol):
+    """What the scrubber needs of a set of replicas."""
+
+    @property
+    def nodes(self) -> Sequence[Replica]: ...
+
+    @property
+    def copies(self) -> int:
+        """How many nodes should hold each record."""
+        ...
+
+    @property
+    def ledger(self) -> CopyLedger: ...
+
+    def candidates(self, root: Cid) -> Sequence[Replica]:
+        """The nodes in the order in which they are asked to hold `root`."""
+        ...
+
+    def heal(self, root: Cid, node: Replica) -> None:
+        """Writes the record to `node` again, from verified blocks alone. LostError if no node has them all, any other
+        error if it cannot be done now."""
+        ...
+
+    def take_back(self, root: Cid) -> None:
+        """Removes what was written of a record that was never acknowledged, unless somebody writes it just now."""
         ...

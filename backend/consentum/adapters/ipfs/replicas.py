@@ -25,7 +25,7 @@ from consentum.adapters.ipfs.upload import Upload
 from consentum.domain.cid import Cid
 from consentum.errors import ConsentumError, CorruptError, MalformedError, NotFoundError, UnavailableError
 from consentum.ports.content import ContentStore
-from consentum.ports.copies import CopyLedger, CopyState, Replica
+from consentum.ports.copies import CopyLedger, CopyState, LostError, Replica
 
 log = logging.getLogger("consentum.replicas")
 LOCK_SECONDS: Final = 30.0
@@ -116,39 +116,19 @@ class ReplicaStore:
         with self.ledger.hold([root], alone=True, seconds=LOCK_SECONDS):
             before = self.ledger.state(root)
             self.ledger.leave([root], self._holders())
-            found = self.collect(root)
+            found = self._collect(root)
         if before == CopyState.KEPT or any(found):
             return
         if None in found and before != CopyState.LEAVING:
             raise UnavailableError("a node that does not answer may have it; it will be removed there")
         raise NotFoundError(f"{root} is not here")
 
-    def collect(self, root: Cid) -> list[bool | None]:
-        """Removes `root`, of which it is noted that it should go, from every node: whether each had it, None where it
-        could not be asked. Only while the record is held alone."""
-
-        def ask(node: Replica) -> bool | None:
-            try:
-                node.store.remove(root)
-            except NotFoundError:
-                had = False
-            except ConsentumError as error:
-                log.warning("a node owes a removal: %s", error.code)
-                return None
-            else:
-                had = True
-            self.ledger.paid(root, node.name)
-            return had
-
-        with ThreadPoolExecutor(len(self.nodes)) as pool:
-            return list(pool.map(ask, self.nodes))
-
-    def take_back(self, root: Cid, seconds: float = 0.0) -> None:
+    def take_back(self, root: Cid) -> None:
         """Removes what was written of a record that was never acknowledged, unless somebody writes it just now."""
-        with suppress(UnavailableError), self.ledger.hold([root], alone=True, seconds=seconds):
+        with suppress(UnavailableError), self.ledger.hold([root], alone=True, seconds=0):
             if self.ledger.state(root) == CopyState.WRITING:
                 self.ledger.leave([root], self._holders())
-                self.collect(root)
+                self._collect(root)
 
     def heal(self, root: Cid, node: Replica) -> None:
         """Writes the record to `node` again, from whichever nodes have it, every block verified before `node` hears of
@@ -172,6 +152,26 @@ class ReplicaStore:
         for node in self.nodes:
             node.store.close()
         self.ledger.close()
+
+    def _collect(self, root: Cid) -> list[bool | None]:
+        """Removes `root`, of which it is noted that it should go, from every node: whether each had it, None where it
+        could not be asked. Only while the record is held alone."""
+
+        def ask(node: Replica) -> bool | None:
+            try:
+                node.store.remove(root)
+            except NotFoundError:
+                had = False
+            except ConsentumError as error:
+                log.warning("a node owes a removal: %s", error.code)
+                return None
+            else:
+                had = True
+            self.ledger.paid(root, node.name)
+            return had
+
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
+            return list(pool.map(ask, self.nodes))
 
     def _holders(self) -> list[str]:
         return [*(node.name for node in self.nodes), *self._services]
@@ -213,10 +213,6 @@ class ReplicaStore:
                         log.warning("a node did not take a record: %s", error.code)
                         self._reads.failed(node)
         return holding
-
-
-class LostError(CorruptError):
-    """No node has a good copy of some block of a record."""
 
 
 def check(store: ContentStore, roots: Sequence[Cid], answered: Sequence[Cid]) -> None:

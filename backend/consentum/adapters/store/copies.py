@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Connection,
     Float,
@@ -42,7 +43,9 @@ def _cid() -> Column[Any]:
 
 
 records = Table("records", metadata, _cid(), Column("state", Integer, nullable=False, index=True))
-copies = Table("copies", metadata, _cid(), Column("node", String, primary_key=True))
+copies = Table(
+    "copies", metadata, _cid(), Column("node", String, primary_key=True), Column("silent", Boolean, nullable=False)
+)
 debts = Table("debts", metadata, Column("node", String, primary_key=True), _cid())
 rounds = Table(
     "rounds",
@@ -92,7 +95,7 @@ class CopyBook:
         """See the port."""
         with transaction(self._engine) as db:
             self._become(db, roots, CopyState.KEPT)
-            _add(db, copies, [{"cid": root.raw, "node": node} for root in roots for node in nodes])
+            _put_copies(db, roots, nodes)
 
     def leave(self, roots: Sequence[Cid], names: Sequence[str]) -> None:
         """See the port."""
@@ -109,13 +112,16 @@ class CopyBook:
             gone = delete(records).where(records.c.cid == root.raw, records.c.state == CopyState.LEAVING, ~others)
             db.execute(gone)
 
-    def seen(self, root: Cid, node: str, whole: bool) -> None:
+    def seen(self, root: Cid, node: str, whole: bool | None) -> None:
         """See the port."""
+        this = (copies.c.cid == root.raw) & (copies.c.node == node)
         with transaction(self._engine) as db:
-            if not whole:
-                db.execute(delete(copies).where(copies.c.cid == root.raw, copies.c.node == node))
+            if whole is None:
+                db.execute(update(copies).where(this).values(silent=True))
+            elif not whole:
+                db.execute(delete(copies).where(this))
             elif _state(db, root) == CopyState.KEPT:
-                _add(db, copies, [{"cid": root.raw, "node": node}])
+                _put_copies(db, [root], [node])
 
     def state(self, root: Cid) -> CopyState | None:
         """See the port."""
@@ -148,7 +154,7 @@ class CopyBook:
     def tally(self, nodes: Sequence[str], wanted: int) -> Tally:
         """See the port."""
         held = select(copies.c.cid, func.count().label("held")).where(copies.c.node.in_(list(nodes)))
-        found = held.group_by(copies.c.cid).subquery()
+        found = held.where(~copies.c.silent).group_by(copies.c.cid).subquery()
         lacking = wanted - func.min(wanted, func.coalesce(found.c.held, 0))
         query = select(func.count(), func.coalesce(func.sum(lacking), 0)).select_from(
             records.outerjoin(found, records.c.cid == found.c.cid)
@@ -188,6 +194,11 @@ def _each(which: Sequence[Cid]) -> list[dict[str, bytes]]:
 def _add(db: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
     if rows:
         db.execute(insert(table).prefix_with("OR IGNORE"), rows)
+
+
+def _put_copies(db: Connection, which: Sequence[Cid], nodes: Sequence[str]) -> None:
+    rows = [{"cid": root.raw, "node": node, "silent": False} for root in which for node in nodes]
+    db.execute(insert(copies).prefix_with("OR REPLACE"), rows)
 
 
 def _state(db: Connection, root: Cid) -> CopyState | None:
