@@ -32,6 +32,7 @@ from consentum.adapters.store.engine import open_engine, reading, storage_errors
 from consentum.domain.cid import CID_LENGTH, Cid
 from consentum.errors import UnavailableError
 from consentum.ports.copies import CopyState, Kept, Round, Tally
+from consentum.ports.pins import PinStatus
 
 STRIPES: Final = 64
 LOCK_SECONDS: Final = 0.02
@@ -47,6 +48,14 @@ copies = Table(
     "copies", metadata, _cid(), Column("node", String, primary_key=True), Column("silent", Boolean, nullable=False)
 )
 debts = Table("debts", metadata, Column("node", String, primary_key=True), _cid())
+pins = Table(
+    "pins",
+    metadata,
+    Column("service", String, primary_key=True),
+    _cid(),
+    Column("status", String, nullable=False),
+    Column("again", Float, nullable=False),
+)
 rounds = Table(
     "rounds",
     metadata,
@@ -60,7 +69,8 @@ _THIS: Any = bindparam("this")
 
 
 class CopyBook:
-    """`ports.copies.CopyLedger` in `path`; the locks are in a folder of the same name, with `.locks` behind it."""
+    """`ports.copies.CopyLedger` and `ports.pins.PinLedger` in `path`; the locks are in a folder beside, named `path`
+    with `.locks` behind it."""
 
     def __init__(self, path: Path) -> None:
         self._engine = open_engine(path, metadata)
@@ -101,7 +111,8 @@ class CopyBook:
         """See the port."""
         with transaction(self._engine) as db:
             self._become(db, roots, CopyState.LEAVING)
-            db.execute(delete(copies).where(copies.c.cid == _THIS), _each(roots))
+            for table in (copies, pins):
+                db.execute(delete(table).where(table.c.cid == _THIS), _each(roots))
             _add(db, debts, [{"cid": root.raw, "node": name} for root in roots for name in names])
 
     def paid(self, root: Cid, name: str) -> None:
@@ -175,6 +186,29 @@ class CopyBook:
         row = {"id": 1, "cursor": where.cursor, "began": where.began, "ended": where.ended}
         with transaction(self._engine) as db:
             db.execute(insert(rounds).prefix_with("OR REPLACE"), row)
+
+    def to_pin(self, service: str, now: float, limit: int) -> list[Kept]:
+        """See `ports.pins.PinLedger`."""
+        mine = records.outerjoin(pins, (records.c.cid == pins.c.cid) & (pins.c.service == service))
+        due = (records.c.state == CopyState.KEPT) & (func.coalesce(pins.c.again, 0.0) <= now)
+        with reading(self._engine) as db:
+            found = db.execute(select(records.c.cid).select_from(mine).where(due).limit(limit)).scalars().all()
+            return [_kept(db, raw) for raw in found]
+
+    def pinned(self, root: Cid, service: str, status: PinStatus, again: float) -> None:
+        """See `ports.pins.PinLedger`."""
+        row = {"cid": root.raw, "service": service, "status": status.value, "again": again}
+        with transaction(self._engine) as db:
+            if _state(db, root) == CopyState.KEPT:
+                db.execute(insert(pins).prefix_with("OR REPLACE"), row)
+
+    def unpinned(self, services: Sequence[str]) -> int:
+        """See `ports.pins.PinLedger`."""
+        have = select(func.count()).where(pins.c.status == PinStatus.PINNED.value, pins.c.service.in_(list(services)))
+        kept = select(func.count()).where(records.c.state == CopyState.KEPT)
+        with reading(self._engine) as db:
+            wanted = len(services) * int(db.execute(kept).scalar_one())
+            return wanted - int(db.execute(have).scalar_one())
 
     def close(self) -> None:
         """See the port."""
