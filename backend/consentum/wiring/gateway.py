@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds a gateway from its folder: settings.json, keys.json (0600), gateway.db, blocks.db."""
+"""Builds a gateway from its folder: settings.json, keys.json (0600), gateway.db, and what keeps the records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from consentum.adapters.chain.ledger import ChainLedger
 from consentum.adapters.chain.registries import ChainRegistries
 from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.chain.sender import ChainSender
-from consentum.adapters.ipfs.embedded import EmbeddedStore
 from consentum.adapters.peers.http import HttpClient, HttpKeyServer
 from consentum.adapters.store.dictionaries import DictionaryBook
 from consentum.adapters.store.engine import FolderLock, read_private, write_private
@@ -43,6 +42,8 @@ from consentum.flow.login import CHALLENGE_SECONDS, LoginDesk
 from consentum.ports.content import ContentStore
 from consentum.ports.peers import KeyServerPeer
 from consentum.settings import GatewaySettings
+from consentum.wiring.content import content_store
+from consentum.wiring.upkeep import Upkeep, upkeep
 
 log = logging.getLogger("consentum.gateway")
 KEY_FILE = "keys.json"
@@ -82,6 +83,8 @@ class GatewayProcess:
     folder: Path
     lock: FolderLock | None
     """The folder's; None in a worker, whose parent holds it."""
+    upkeep: Upkeep | None = None
+    """What keeps the copies of records whole, where there are several."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _mine: FolderLock | None = None
@@ -97,6 +100,13 @@ class GatewayProcess:
         except ConsentumError as error:
             return {"chain": error.code}
         return {}
+
+    def warnings(self) -> dict[str, str]:
+        """What needs its operator's eye without keeping it from its work."""
+        try:
+            return {} if self.upkeep is None else self.upkeep.warnings()
+        except ConsentumError as error:
+            return {"copies": error.code}
 
     def start(self) -> None:
         """Background work begins as soon as no other worker does it."""
@@ -118,6 +128,8 @@ class GatewayProcess:
             jobs.append((lambda: relay_endings(self.gateway, batch), wait))
             jobs.append((lambda: relay_others(self.gateway, batch), wait))
             jobs.append((self.gateway.sender.tend, TEND_SECONDS))
+        if self.upkeep is not None:
+            jobs.extend(self.upkeep.jobs())
         for work, pause in jobs:
             if not self._stop.is_set():
                 thread = threading.Thread(target=self._run, args=(work, pause), daemon=True)
@@ -202,8 +214,9 @@ def build(folder: Path, relay: bool = True, worker: bool = False) -> GatewayProc
         hmac.digest(key, b"consentum/gateway/session", "sha256"),
         lambda challenge: shared.spend("challenge", challenge, 2 * CHALLENGE_SECONDS),
     )
-    content = EmbeddedStore(folder / "blocks.db")
-    return GatewayProcess(gateway, file, content, desk, deployment, settings, folder, lock)
+    content = content_store(settings, folder)
+    kept = upkeep(content, settings, folder)
+    return GatewayProcess(gateway, file, content, desk, deployment, settings, folder, lock, kept)
 
 
 def _sponsorship(settings: GatewaySettings) -> Sponsorship:

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one place where a gateway's store of sealed records is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from consentum.adapters.ipfs.embedded import EmbeddedStore
+from consentum.adapters.ipfs.replicas import ReplicaStore
+from consentum.adapters.store.copies import CopyBook
+from consentum.adapters.store.engine import storage_errors
+from consentum.ports.content import ContentStore
+from consentum.ports.copies import Replica
+from consentum.settings import GatewaySettings
+
+
+def content_store(settings: GatewaySettings, folder: Path) -> ContentStore:
+    """The embedded store in blocks.db, or Kubo at the URLs of the settings."""
+    del settings
+    return EmbeddedStore(folder / "blocks.db")
+
+
+def replica_set(settings: GatewaySettings, folder: Path, stores: Sequence[tuple[str, ContentStore]]) -> ReplicaStore:
+    """The stores of a gateway, by URL, as one. In its folder: copies.db (which records should exist, and where), spool
+    (input while it is written)."""
+    spool = folder / "spool"
+    with storage_errors():
+        spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    nodes = [Replica(url, store) for url, store in stores]
+    services = [f"pinning:{endpoint}" for endpoint in settings.pinning]
+    copies = settings.ipfs_copies or min(3, len(nodes))
+    return ReplicaStore(nodes, copies, CopyBook(folder / "copies.db"), spool, services)
