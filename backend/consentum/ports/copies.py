@@ -24,10 +24,12 @@ class CopyState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One store of a set. `name` tells it from the others, for ever: another name is another store."""
+    """One store of a set. `name` tells it from the others, for ever: another name is another store. retired: nothing is
+    written to it any more, and what it holds counts as no copy; it is read from, and removed from."""
 
     name: str
     store: ContentStore
+    retired: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from consentum.adapters.chain.deployment import Deployment
@@ -121,6 +122,16 @@ class GatewayProcess:
                 break
             except SettingsError:
                 self._stop.wait(TAKE_OVER_SECONDS)
+        if self.upkeep is not None and not self._stop.is_set():
+            self._try(partial(self.upkeep.adopt, self.gateway.store))
+        for work, pause in self._jobs():
+            if not self._stop.is_set():
+                thread = threading.Thread(target=self._run, args=(work, pause), daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _jobs(self) -> list[tuple[Callable[[], object], float]]:
+        """Background work, each with the seconds between two rounds of it."""
         jobs: list[tuple[Callable[[], object], float]] = [(lambda: retry_deposits(self.gateway), RETRY_SECONDS)]
         jobs.append((lambda: retry_retractions(self.gateway), RETRY_SECONDS))
         if self.settings.relay:
@@ -128,13 +139,7 @@ class GatewayProcess:
             jobs.append((lambda: relay_endings(self.gateway, batch), wait))
             jobs.append((lambda: relay_others(self.gateway, batch), wait))
             jobs.append((self.gateway.sender.tend, TEND_SECONDS))
-        if self.upkeep is not None:
-            jobs.extend(self.upkeep.jobs())
-        for work, pause in jobs:
-            if not self._stop.is_set():
-                thread = threading.Thread(target=self._run, args=(work, pause), daemon=True)
-                self._threads.append(thread)
-                thread.start()
+        return jobs + (self.upkeep.jobs() if self.upkeep is not None else [])
 
     def stop(self) -> None:
         self._stop.set()
@@ -152,12 +157,16 @@ class GatewayProcess:
 
     def _run(self, work: Callable[[], object], pause: float) -> None:
         while not self._stop.wait(pause):
-            try:
-                work()
-            except ConsentumError as error:
-                log.warning("background work waits: %s", error.code)
-            except Exception as error:  # noqa: BLE001 - the loop must live; the type says enough and leaks nothing
-                log.error("background work failed: %s", type(error).__name__)
+            self._try(work)
+
+    @staticmethod
+    def _try(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except ConsentumError as error:
+            log.warning("background work waits: %s", error.code)
+        except Exception as error:  # noqa: BLE001 - the loop must live; the type says enough and leaks nothing
+            log.error("background work failed: %s", type(error).__name__)
 
 
 def initialise(folder: Path, settings: GatewaySettings) -> str:

@@ -19,10 +19,12 @@ from consentum.errors import KeyFileError, SettingsError
 from consentum.flow.gateway.pins import PinKeeper
 from consentum.flow.gateway.scrub import Scrubber
 from consentum.ports.content import ContentStore
+from consentum.ports.gateway_store import GatewayStore
 from consentum.settings import GatewaySettings
 from consentum.wiring.content import content_store
 
 TOKEN_FILE: Final = "pinning.json"  # noqa: S105 - a name, no password
+ALL_CATEGORIES: Final = (1 << 63) - 1
 TEND_SECONDS: Final = 5.0
 STEP_SECONDS: Final = 1.0
 
@@ -40,6 +42,10 @@ class Upkeep:
         """Background work, each with the seconds between two rounds of it."""
         tending = [(self.scrubber.tend, TEND_SECONDS), *((keeper.tend, TEND_SECONDS) for keeper in self.keepers)]
         return [*tending, (self.scrubber.step, STEP_SECONDS)]
+
+    def adopt(self, store: GatewayStore) -> None:
+        """What was deposited before there were several nodes is to be copied too."""
+        self.scrubber.adopt(record.cid for record in store.records(ALL_CATEGORIES))
 
     def warnings(self) -> dict[str, str]:
         """What needs the operator's eye, by part."""

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from consentum.adapters.ipfs.embedded import EmbeddedStore
+from consentum.adapters.ipfs.replicas import ReplicaStore
 from consentum.domain.cid import RAW, Cid
 from consentum.flow.gateway import scrub
 from consentum.flow.gateway.scrub import Scrubber
+from consentum.ports.copies import Replica
 from tests.fakes.content import Embedded, whole
 from tests.fakes.replicas import Bench, Replicas
 from tests.unit.replicas.conftest import Make
@@ -177,3 +179,28 @@ def test_a_record_that_is_removed_meanwhile_is_not_put_back(three: Replicas) -> 
     three.ledger.after = lambda cursor, limit: stale if not cursor else []  # type: ignore[method-assign]
     assert Scrubber(three.replicas, 0).full().records == 0
     assert three.held() == set()
+
+
+def test_what_a_retired_store_has_is_copied_and_read_and_removed_and_never_counts(make: Make, tmp_path: Path) -> None:
+    three, old = make(), Embedded(tmp_path / "old.db")
+    roots = [old.store.put(BytesIO(data)) for data in RECORDS]
+    nodes = [*three.replicas.nodes, Replica("old", old.store, retired=True)]
+    store = ReplicaStore(nodes, 3, three.ledger, tmp_path)
+    scrubber = Scrubber(store, 0)
+    assert (scrubber.adopt(roots), scrubber.adopt(roots)) == (3, 0)
+    assert whole(store, roots[0]) == RECORDS[0]
+    assert scrubber.tally().missing == 9
+    assert scrubber.full().healed == 9
+    assert scrubber.tally().missing == 0
+    fresh = store.put(BytesIO(b"new"))
+    assert not old.store.has(fresh)
+    store.remove(roots[0])
+    assert roots[0] not in old.held()
+    old.store.close()
+
+
+def test_a_removal_owed_is_no_record_to_adopt(three: Replicas) -> None:
+    root = three.store.put(BytesIO(b"a record"))
+    three.nodes[0].down()
+    three.store.remove(root)
+    assert Scrubber(three.replicas, 0).adopt([root]) == 0

@@ -29,8 +29,8 @@ class Failover:
         self._avoided[node.name] = self._clock() + AVOID_SECONDS
 
     def order(self) -> list[Replica]:
-        """As named, those that failed of late last."""
-        return sorted(self._nodes, key=self._ill)
+        """As named, those that failed of late last, and retired ones behind them."""
+        return sorted(self._nodes, key=lambda node: (node.retired, self._ill(node)))
 
     def spread(self, root: Cid) -> list[Replica]:
         """In an order that is `root`'s own, those that failed of late last."""

@@ -44,7 +44,7 @@ class ReplicaStore:
     def __init__(
         self, nodes: Sequence[Replica], copies: int, ledger: CopyLedger, folder: Path, services: Sequence[str] = ()
     ) -> None:
-        if not 1 <= copies <= len(nodes) or len({node.name for node in nodes}) != len(nodes):
+        if not 1 <= copies <= sum(not node.retired for node in nodes) or len({n.name for n in nodes}) != len(nodes):
             raise MalformedError("a set of replicas has distinct names, and as many nodes as copies or more")
         self.nodes, self.copies, self.ledger = tuple(nodes), copies, ledger
         self.folder, self._services = folder, tuple(services)
@@ -144,7 +144,7 @@ class ReplicaStore:
 
     def candidates(self, root: Cid) -> list[Replica]:
         """The nodes in the order in which they are asked to hold `root`: another one for each record."""
-        return self._reads.spread(root)
+        return [node for node in self._reads.spread(root) if not node.retired]
 
     def close(self) -> None:
         """See the port. Closes the nodes' stores and the ledger too."""

@@ -232,7 +232,8 @@ def _add(db: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
 
 def _put_copies(db: Connection, which: Sequence[Cid], nodes: Sequence[str]) -> None:
     rows = [{"cid": root.raw, "node": node, "silent": False} for root in which for node in nodes]
-    db.execute(insert(copies).prefix_with("OR REPLACE"), rows)
+    if rows:
+        db.execute(insert(copies).prefix_with("OR REPLACE"), rows)
 
 
 def _state(db: Connection, root: Cid) -> CopyState | None:

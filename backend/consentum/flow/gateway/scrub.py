@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Final, Protocol, cast
 
@@ -67,11 +67,20 @@ class Scrubber:
 
     def tally(self) -> Tally:
         """How everything stands by the last look at it."""
-        return self._ledger.tally([node.name for node in self._replicas.nodes], self._replicas.copies)
+        names = [node.name for node in self._replicas.nodes if not node.retired]
+        return self._ledger.tally(names, self._replicas.copies)
 
     def last_pass(self) -> float:
         """When the last full pass ended, in Unix seconds; 0 for never."""
         return self._ledger.round().ended
+
+    def adopt(self, roots: Iterable[Cid]) -> int:
+        """Records that should exist, from elsewhere: those the ledger does not know are missing every copy until the
+        next pass. How many they were."""
+        unknown = [root for root in roots if self._ledger.state(root) is None]
+        if unknown:
+            self._ledger.keep(unknown, [])
+        return len(unknown)
 
     def tend(self) -> int:
         """Takes back what was never acknowledged, and removes what is owed where nodes answer; how many it removed."""
@@ -127,7 +136,7 @@ class Scrubber:
         """How each copy is, by the name of its node."""
         found: dict[str, bool | None] = {}
         for node in self._replicas.nodes:
-            if node.name in kept.nodes:
+            if node.name in kept.nodes and not node.retired:
                 found[node.name] = whole = _whole(node, kept.root)
                 self._ledger.seen(kept.root, node.name, whole)
                 report.copies += whole is True
