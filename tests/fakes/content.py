@@ -73,6 +73,9 @@ class MemoryContentStore:
             self._must_be_open()
             return self._reach(self.blocks, [cid]) is not None
 
+    def pinned(self, root: Cid) -> bool:
+        return root in self.pins
+
     def remove(self, root: Cid) -> None:
         with self._lock:
             self._must_be_open()

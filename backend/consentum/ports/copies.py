@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from consentum.domain.cid import Cid
 from consentum.errors import CorruptError
@@ -58,6 +58,15 @@ class Tally:
     records: int
     missing: int
     owed: int
+
+
+@runtime_checkable
+class Pins(Protocol):
+    """A store that can say whether it protects a record, besides having it."""
+
+    def pinned(self, root: Cid) -> bool:
+        """Whether nothing but `remove` makes the record go."""
+        ...
 
 
 class LostError(CorruptError):

@@ -204,3 +204,13 @@ def test_a_removal_owed_is_no_record_to_adopt(three: Replicas) -> None:
     three.nodes[0].down()
     three.store.remove(root)
     assert Scrubber(three.replicas, 0).adopt([root]) == 0
+
+
+def test_a_copy_that_nothing_protects_is_written_again_before_it_goes(three: Replicas) -> None:
+    outer = three.store.put(BytesIO(RECORDS[0]))
+    inner = three.store.put(BytesIO(RECORDS[0][:MIB]))
+    three.benches[0].store.remove(inner)
+    assert three.benches[0].store.has(inner), "the other record has this block too"
+    assert Scrubber(three.replicas, 0).full().healed == 1
+    three.benches[0].store.remove(outer)
+    assert three.benches[0].held() == {inner}

@@ -6,6 +6,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from hashlib import sha256
+from threading import Lock
 from typing import BinaryIO, Final, cast
 
 from consentum.adapters.ipfs import unixfs
@@ -91,11 +92,11 @@ class Trail:
     """`unixfs.Fetch`: asks the node that answered last first, and goes through the others where it fails.
 
     NotFoundError if no node has the block; UnavailableError if one that may have it does not answer; CorruptError if
-    it is damaged wherever it is.
+    it is damaged wherever it is. Several threads may ask at once.
     """
 
     def __init__(self, failover: Failover) -> None:
-        self._failover, self._order = failover, failover.order()
+        self._failover, self._order, self._lock = failover, failover.order(), Lock()
 
     def __call__(self, cid: Cid) -> bytes:
         errors: list[ConsentumError] = []
@@ -107,8 +108,9 @@ class Trail:
             except ConsentumError as error:
                 errors.append(error)
                 self._failover.failed(node)
-            self._order.remove(node)
-            self._order.append(node)
+            with self._lock:
+                self._order.remove(node)
+                self._order.append(node)
         raise _worst(cid, errors)
 
 

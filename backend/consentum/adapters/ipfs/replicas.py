@@ -67,7 +67,7 @@ class ReplicaStore:
             upload = Upload(spool, len(header(roots)), self.block)
             for root in roots:
                 unixfs.settle(upload, root)
-            self._write(roots, lambda store: store.put_car(as_file(Pieces(upload.car(roots)))))
+            self._write(roots, lambda store: store.put_car(as_file(Pieces(lambda: upload.car(roots)))))
         return roots
 
     def export_car(self, roots: Sequence[Cid], sink: BinaryIO) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO, Final, cast
@@ -64,6 +64,14 @@ class _Window(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._spool.size}[whence]
+        self._at = max(start + offset, 0)
+        return self._at
+
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer)
         data = self._spool.pread(self._at, len(view))
@@ -73,13 +81,24 @@ class _Window(io.RawIOBase):
 
 
 class Pieces(io.RawIOBase):
-    """A file-like reader of what an iterator gives, a piece at a time."""
+    """A reader of what `make` gives, a piece at a time; rewound, it is made anew."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces, self._rest = pieces, memoryview(b"")
+    def __init__(self, make: Callable[[], Iterator[bytes]]) -> None:
+        self._make, self._pieces, self._rest, self._at = make, make(), memoryview(b""), 0
 
     def readable(self) -> bool:
         return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """To the beginning, or nowhere: UnsupportedOperation."""
+        if (offset, whence) == (0, os.SEEK_SET):
+            self._pieces, self._rest, self._at = self._make(), memoryview(b""), 0
+        elif (offset, whence) not in ((0, os.SEEK_CUR), (self._at, os.SEEK_SET)):
+            raise io.UnsupportedOperation("only to the beginning")
+        return self._at
 
     def readinto(self, buffer: Any) -> int:
         while not self._rest:
@@ -91,6 +110,7 @@ class Pieces(io.RawIOBase):
         length = min(len(view), len(self._rest))
         view[:length] = self._rest[:length]
         self._rest = self._rest[length:]
+        self._at += length
         return length
 
 

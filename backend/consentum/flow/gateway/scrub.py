@@ -17,7 +17,7 @@ from typing import BinaryIO, Final, Protocol, cast
 
 from consentum.domain.cid import Cid
 from consentum.errors import ConsentumError, CorruptError, NotFoundError, UnavailableError
-from consentum.ports.copies import CopyState, Kept, LostError, Replica, ReplicaSet, Tally
+from consentum.ports.copies import CopyState, Kept, LostError, Pins, Replica, ReplicaSet, Tally
 
 log = logging.getLogger("consentum.scrub")
 BATCH: Final = 16
@@ -196,8 +196,10 @@ class _Nothing:
 
 
 def _whole(node: Replica, root: Cid) -> bool | None:
-    """Whether the node gives every block of the record, each verified; None if it does not answer."""
+    """Whether the node protects the record and gives every block of it, each verified; None if it does not answer."""
     try:
+        if isinstance(node.store, Pins) and not node.store.pinned(root):
+            return False
         node.store.export_car([root], cast(BinaryIO, _Nothing()))
     except (NotFoundError, CorruptError):
         return False
