@@ -20,9 +20,8 @@ def test_every_reader_has_its_own_place_and_can_begin_again(tmp_path: Path, kind
     (tmp_path / "in").write_bytes(DATA)
     folder = tmp_path / "spool"
     folder.mkdir()
-    source = {"file": (tmp_path / "in").open("rb"), "memory": io.BytesIO(DATA), "pipe": io.BufferedReader(Pipe(DATA))}[
-        kind
-    ]
+    on_disk = (tmp_path / "in").open("rb")
+    source = {"file": on_disk, "memory": io.BytesIO(DATA), "pipe": io.BufferedReader(Pipe(DATA))}[kind]
     with Spool(source, folder) as spool:
         assert (spool.size, source.read(1)) == (len(DATA), b"")
         on_disk.close()
