@@ -3,12 +3,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from base64 import b32encode
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+from consentum.adapters.ipfs import unixfs
+from consentum.domain.cid import DAG_PB, Cid
+from consentum.errors import CorruptError
+from consentum.ports.content import ContentStore
 from scripts.demonstration.kubo import KuboNode
 
 SKIP = "CONSENTUM_SKIP_KUBO"
@@ -43,3 +51,47 @@ def new_kubo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NewKubo]:
 def kubo(new_kubo: NewKubo) -> KuboNode:
     """One node for all tests of a process: what they put into it they must not expect to be alone."""
     return new_kubo()
+
+
+class KuboBench:
+    """A store on a node, and hands to damage its blocks with. The node may be used again: `close` empties it."""
+
+    def __init__(self, node: KuboNode, store: ContentStore) -> None:
+        self.node, self.store = node, store
+        self._before = self._local()
+
+    def held(self) -> set[Cid]:
+        """What came since; a node keeps blocks by their hash, so their codec is told by their bytes."""
+        return {_named(raw, self._file(raw).read_bytes()) for raw in self._local() - self._before}
+
+    def plant(self, cid: Cid, block: bytes) -> None:
+        """Writes other bytes into the node's own file."""
+        self._file(cid).write_bytes(block)
+
+    def drop(self, cid: Cid) -> None:
+        """The node itself forgets the block, and with it every pin that would keep it."""
+        while "pinned" in (said := self.node.call("block/rm", arg=str(cid), force="true")):
+            via = json.loads(said)["Error"].rpartition(" ")[2]
+            self.node.call("pin/rm", arg=str(cid) if via == "recursive" else via)
+
+    def close(self) -> None:
+        self.store.close()
+        for pin in json.loads(self.node.call("pin/ls", type="recursive")).get("Keys", {}):
+            self.node.call("pin/rm", arg=pin)
+        self.node.call("repo/gc", quiet="true")
+
+    def _local(self) -> set[Cid]:
+        lines = self.node.call("refs/local").splitlines()
+        return {Cid.parse(json.loads(line)["Ref"]) for line in lines}
+
+    def _file(self, cid: Cid) -> Path:
+        name = b32encode(cid.raw[2:]).decode().rstrip("=")
+        return self.node.folder / "blocks" / name[-3:-1] / f"{name}.data"
+
+
+def _named(raw: Cid, block: bytes) -> Cid:
+    node = Cid(b"\x01" + bytes([DAG_PB]) + raw.raw[2:])
+    with suppress(CorruptError):
+        unixfs.decode_node(node, block)
+        return node
+    return raw
