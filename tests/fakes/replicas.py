@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from consentum.adapters.ipfs.replicas import ReplicaStore
 from consentum.adapters.store.copies import CopyBook
@@ -13,20 +13,7 @@ from consentum.domain.cid import Cid
 from consentum.errors import ConsentumError, UnavailableError
 from consentum.ports.content import ContentStore
 from consentum.ports.copies import Replica
-from tests.fakes.content import Embedded
-
-
-class Bench(Protocol):
-    """A store, and hands to damage it with."""
-
-    @property
-    def store(self) -> ContentStore: ...
-
-    def held(self) -> set[Cid]: ...
-
-    def plant(self, cid: Cid, block: bytes) -> None: ...
-
-    def drop(self, cid: Cid) -> None: ...
+from tests.fakes.content import Bench, Embedded
 
 
 class Replicas:
@@ -56,6 +43,11 @@ class Replicas:
     def drop(self, cid: Cid) -> None:
         for bench in self.benches:
             bench.drop(cid)
+
+    def close(self) -> None:
+        self.store.close()
+        for bench in self.benches:
+            bench.close()
 
 
 class Switch:

@@ -16,8 +16,8 @@ from consentum.domain.cid import RAW, Cid
 from consentum.flow.gateway import scrub
 from consentum.flow.gateway.scrub import Scrubber
 from consentum.ports.copies import Replica
-from tests.fakes.content import Embedded, whole
-from tests.fakes.replicas import Bench, Replicas
+from tests.fakes.content import Bench, Embedded, whole
+from tests.fakes.replicas import Replicas
 from tests.unit.replicas.conftest import Make
 
 MIB = 1 << 20
