@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from consentum.adapters.ipfs.embedded import EmbeddedStore
+from consentum.adapters.ipfs.kubo import KuboStore
 from consentum.adapters.ipfs.replicas import ReplicaStore
 from consentum.adapters.store.copies import CopyBook
 from consentum.adapters.store.engine import storage_errors
@@ -19,9 +20,14 @@ EMBEDDED: Final = "blocks.db"
 
 
 def content_store(settings: GatewaySettings, folder: Path) -> ContentStore:
-    """The embedded store in blocks.db, or Kubo at the URLs of the settings."""
-    del settings
-    return EmbeddedStore(folder / EMBEDDED)
+    """The embedded store in blocks.db; or Kubo at the URL of the settings; or a set of replicas, where there are
+    several, pinning services, or records in an embedded store of former times."""
+    if not settings.ipfs:
+        return EmbeddedStore(folder / EMBEDDED)
+    stores = [(url, KuboStore(url)) for url in settings.ipfs]
+    if len(stores) == 1 and not settings.pinning and not (folder / EMBEDDED).exists():
+        return stores[0][1]
+    return replica_set(settings, folder, stores)
 
 
 def replica_set(settings: GatewaySettings, folder: Path, stores: Sequence[tuple[str, ContentStore]]) -> ReplicaStore:

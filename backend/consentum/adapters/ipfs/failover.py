@@ -60,19 +60,22 @@ class Failover:
 
     def has(self, cid: Cid) -> bool:
         """Whether some node has every block under `cid`, or the nodes together do. UnavailableError: perhaps one does
-        that does not answer."""
-        silent = False
+        that does not answer; CorruptError: what one has is damaged, and none of the others has it."""
+        silent, corrupt = False, None
         for node in self.order():
             try:
                 if node.store.has(cid):
                     return True
             except ConsentumError as error:
                 self.failed(node)
+                corrupt = error if isinstance(error, CorruptError) else corrupt
                 silent |= not isinstance(error, CorruptError)
         if self._together(cid):
             return True
         if silent:
             raise UnavailableError("a node that may have it does not answer")
+        if corrupt is not None:
+            raise corrupt
         return False
 
     def _together(self, cid: Cid) -> bool:

@@ -18,6 +18,7 @@ from tempfile import TemporaryFile
 from typing import BinaryIO, Final
 
 from consentum.adapters.ipfs import unixfs
+from consentum.adapters.ipfs.ahead import Ahead
 from consentum.adapters.ipfs.car import header, read_header, section
 from consentum.adapters.ipfs.failover import Failover
 from consentum.adapters.ipfs.spool import Pieces, Spool, as_file
@@ -28,6 +29,7 @@ from consentum.ports.content import ContentStore
 from consentum.ports.copies import CopyLedger, CopyState, LostError, Replica
 
 log = logging.getLogger("consentum.replicas")
+WORKERS: Final = 4
 LOCK_SECONDS: Final = 30.0
 # Of what a node says it holds so many roots, and so many blocks of each, are read back before it counts.
 SAMPLES: Final = 8
@@ -49,6 +51,7 @@ class ReplicaStore:
         self.nodes, self.copies, self.ledger = tuple(nodes), copies, ledger
         self.folder, self._services = folder, tuple(services)
         self._reads = Failover(self.nodes)
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="replicas")
         self._closed = False
 
     def put(self, source: BinaryIO) -> Cid:
@@ -77,7 +80,7 @@ class ReplicaStore:
             if not self.has(root):
                 raise NotFoundError(f"{root} is not here, or not whole")
         sink.write(head)
-        for cid, block in unixfs.under(self._reads.trail(), roots):
+        for cid, block in unixfs.under(Ahead(self._reads.trail(), self._pool), roots):
             sink.write(section(cid, block))
 
     def block(self, cid: Cid) -> bytes:
@@ -149,6 +152,7 @@ class ReplicaStore:
     def close(self) -> None:
         """See the port. Closes the nodes' stores and the ledger too."""
         self._closed = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
         for node in self.nodes:
             node.store.close()
         self.ledger.close()
