@@ -133,6 +133,16 @@ class GatewaySettings(ServiceSettings):
     """With less than this left, the gateway pays for revocations alone."""
     workers: int = 1
     """Processes that serve; one of them does the background work."""
+    ipfs: tuple[str, ...] = ()
+    """RPC URLs of the Kubo nodes that keep the records; none: the embedded store."""
+    ipfs_copies: int = 0
+    """Nodes that must hold a record before it is acknowledged; 0: three, or as many as there are."""
+    scrub_seconds: float = 86_400.0
+    """How often every copy of every record is read and verified, where there are several nodes; 0: never."""
+    pinning: tuple[str, ...] = ()
+    """Endpoints of pinning services that are asked for further copies; their tokens are in pinning.json."""
+    pinning_origins: tuple[str, ...] = ()
+    """Multiaddresses under which pinning services reach the nodes, at most 20."""
 
     def validate(self) -> None:
         ServiceSettings.validate(self)
@@ -142,6 +152,7 @@ class GatewaySettings(ServiceSettings):
             raise SettingsError("workers is 1 to 64", field="workers")
         if self.reserve_wei < 0:
             raise SettingsError("reserve_wei is not negative", field="reserve_wei")
+        _check_replicas(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +241,28 @@ def _check_tls(certificate: str | None, key: str | None) -> None:
             raise SettingsError("tls_certificate and tls_key go together", field=name)
         if path is not None and not Path(path).is_file():
             raise SettingsError("there is no such file", field=name)
+
+
+def _check_replicas(settings: GatewaySettings) -> None:
+    if len(set(settings.ipfs)) != len(settings.ipfs):
+        raise SettingsError("a node is named twice, and would count twice", field="ipfs")
+    if not 0 <= settings.ipfs_copies <= len(settings.ipfs):
+        raise SettingsError("there are fewer nodes than copies", field="ipfs_copies")
+    if settings.scrub_seconds < 0:
+        raise SettingsError("scrub_seconds is not negative", field="scrub_seconds")
+    if settings.pinning and not settings.ipfs:
+        raise SettingsError("a pinning service can fetch nothing from the embedded store", field="pinning")
+    for endpoint in settings.pinning:
+        url = urlsplit(endpoint)
+        # The token travels with each request.
+        if url.scheme != "https" and not (url.scheme == "http" and _is_own(url.hostname or "")):
+            raise SettingsError("a pinning service is reached over https", field="pinning")
+        if url.username or url.password or url.query:
+            raise SettingsError("no secret belongs into an endpoint; tokens are in pinning.json", field="pinning")
+    if len(settings.pinning_origins) > 20 or not all(
+        re.fullmatch(r"/[!-~]{1,254}", o) for o in settings.pinning_origins
+    ):
+        raise SettingsError("pinning_origins are at most 20 multiaddresses", field="pinning_origins")
 
 
 def _check_network(text: str) -> None:

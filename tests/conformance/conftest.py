@@ -33,6 +33,9 @@ from tests.conformance.server_rows import MASTER
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.sender import FakeSender
 from tests.fakes.store import MemoryServerStore
+from tests.kubo import kubo, kubos, new_kubo
+
+__all__ = ["kubo", "kubos", "new_kubo"]
 
 ROOT = Path(__file__).resolve().parents[2]
 # Anvil's first account: its key is public, so it is worth nothing anywhere else.

@@ -61,7 +61,7 @@ def keyserver_process(server: KeyServer) -> Any:
     nothing: Callable[[], None] = lambda: None  # noqa: E731 - said thrice
     parts: dict[str, Any] = {"server": server, "store": server.store, "desk": desk, "settings": settings}
     parts["sender"] = SimpleNamespace(balance=int)
-    return SimpleNamespace(**parts, why_not_ready=dict, warnings=dict, start=nothing, stop=nothing)
+    return SimpleNamespace(**parts, why_not_ready=dict, warnings=dict, upkeep=None, start=nothing, stop=nothing)
 
 
 @pytest.fixture
@@ -201,7 +201,8 @@ def depository(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> 
     store = EmbeddedStore(tmp_path / "blocks.db")
     nothing: Callable[[], None] = lambda: None  # noqa: E731 - said twice
     parts = {"gateway": gateway, "content": store, "desk": desk, "settings": settings, "deployment": None}
-    process: Any = SimpleNamespace(**parts, why_not_ready=dict, start=nothing, stop=store.close)
+    silent = {"why_not_ready": dict, "warnings": dict, "upkeep": None}
+    process: Any = SimpleNamespace(**parts, **silent, start=nothing, stop=store.close)
     app = gateway_app.create_app(process)
     with TestClient(app, base_url=ORIGIN, raise_server_exceptions=False) as transport:
         client = over_http(transport)

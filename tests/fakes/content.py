@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from threading import RLock
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import pytest
 
@@ -72,6 +72,9 @@ class MemoryContentStore:
         with self._lock:
             self._must_be_open()
             return self._reach(self.blocks, [cid]) is not None
+
+    def pinned(self, root: Cid) -> bool:
+        return root in self.pins
 
     def remove(self, root: Cid) -> None:
         with self._lock:
@@ -156,6 +159,9 @@ class Memory:
     def drop(self, cid: Cid) -> None:
         del self.fake.blocks[cid]
 
+    def close(self) -> None:
+        self.store.close()
+
 
 class Embedded:
     """The embedded store, and hands to damage its file with."""
@@ -174,6 +180,9 @@ class Embedded:
     def drop(self, cid: Cid) -> None:
         self._run("DELETE FROM blocks WHERE cid = ?", cid.raw)
 
+    def close(self) -> None:
+        self.store.close()
+
     def _run(self, statement: str, *values: bytes) -> list[tuple[bytes]]:
         db = sqlite3.connect(self.path)
         try:
@@ -183,7 +192,22 @@ class Embedded:
             db.close()
 
 
-Bench = Memory | Embedded
+class Bench(Protocol):
+    """A store that may be damaged."""
+
+    store: ContentStore
+
+    def held(self) -> set[Cid]:
+        """The blocks that it has."""
+
+    def plant(self, cid: Cid, block: bytes) -> None:
+        """It has `block` under `cid`, whatever that is."""
+
+    def drop(self, cid: Cid) -> None:
+        """It has lost `cid`."""
+
+    def close(self) -> None:
+        """Closes the store and leaves nothing of it."""
 
 
 def exported(store: ContentStore, *roots: Cid) -> bytes:

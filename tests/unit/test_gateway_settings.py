@@ -31,6 +31,11 @@ def settings(**changes: Any) -> GatewaySettings:
         ("reserve_wei", -1),
         ("workers", 0),
         ("workers", 65),
+        ("ipfs", ("http://127.0.0.1:5001", "http://127.0.0.1:5001")),
+        ("ipfs_copies", 1),
+        ("ipfs_copies", -1),
+        ("scrub_seconds", -1.0),
+        ("pinning", ("https://pinning.example",)),
     ],
 )
 def test_a_setting_that_cannot_work_is_named_and_nothing_written(tmp_path: Path, name: str, value: Any) -> None:
@@ -38,6 +43,25 @@ def test_a_setting_that_cannot_work_is_named_and_nothing_written(tmp_path: Path,
         gateway.initialise(tmp_path / "gateway", settings(**{name: value}))
     assert caught.value.field == name
     assert not (tmp_path / "gateway").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ipfs_copies", 2),
+        ("pinning", ("http://pinning.example",)),
+        ("pinning", ("ftp://localhost",)),
+        ("pinning", ("https://user:word@pinning.example",)),
+        ("pinning", ("https://pinning.example?key=1",)),
+        ("pinning_origins", ("10.0.0.7:4001",)),
+        ("pinning_origins", ("/ip4/10.0.0.7 /tcp/4001",)),
+        ("pinning_origins", tuple(f"/ip4/10.0.0.{n}/tcp/4001" for n in range(21))),
+    ],
+)
+def test_a_setting_that_cannot_work_with_one_node_is_named(name: str, value: Any) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings(ipfs=("http://127.0.0.1:5001",), **{name: value}).validate()
+    assert caught.value.field == name
 
 
 def test_what_can_work_is_read_again_as_it_was_written(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`consentum gateway`: init, serve, status."""
+"""`consentum gateway`: init, serve, status, scrub."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from consentum.cli.output import json_option
+from consentum.cli.output import LATER, REFUSED, json_option, progress, show
 from consentum.cli.services import add_status, common, folder_option, init_options, initialise
 from consentum.settings import GatewaySettings
 
@@ -41,6 +41,42 @@ def serve_command(folder: Path, no_relay: bool, as_json: bool) -> None:
 
     del as_json  # it prints nothing but errors, and main looks for the option itself
     serve_gateway(folder, relay=not no_relay)
+
+
+@group.command("scrub")
+@folder_option
+@json_option
+def scrub(folder: Path, as_json: bool) -> None:
+    """Read and verify every copy of every record now; replace what is missing or damaged, remove what is owed."""
+    from consentum.wiring.upkeep import scrubbing  # noqa: PLC0415 - help should not load stores
+
+    with scrubbing(folder) as (scrubber, total), progress("records", total) as advance:
+        report = scrubber.full(advance)
+        owed = scrubber.tally().owed
+    lost = [str(root) for root in report.lost]
+    show(
+        {
+            "records": report.records,
+            "copies": report.copies,
+            "healed": report.healed,
+            "missing": report.missing,
+            "removed": report.removed,
+            "owed": owed,
+            "silent": sorted(report.silent),
+            "lost": lost,
+        },
+        [
+            f"{report.records} records, {report.copies} good copies, {report.healed} of them replaced now",
+            f"{report.missing} copies missing, {report.removed} removed, {owed} removals owed",
+            *(f"no answer: {name}" for name in sorted(report.silent)),
+            *(f"lost: {cid}" for cid in lost),
+        ],
+        as_json,
+    )
+    if lost:
+        raise click.exceptions.Exit(REFUSED)
+    if report.missing or owed:
+        raise click.exceptions.Exit(LATER)
 
 
 add_status(group, GatewaySettings)

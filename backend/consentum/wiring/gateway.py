@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds a gateway from its folder: settings.json, keys.json (0600), gateway.db, blocks.db."""
+"""Builds a gateway from its folder: settings.json, keys.json (0600), gateway.db, and what keeps the records."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from consentum.adapters.chain.deployment import Deployment
@@ -18,7 +19,6 @@ from consentum.adapters.chain.ledger import ChainLedger
 from consentum.adapters.chain.registries import ChainRegistries
 from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.chain.sender import ChainSender
-from consentum.adapters.ipfs.embedded import EmbeddedStore
 from consentum.adapters.peers.http import HttpClient, HttpKeyServer
 from consentum.adapters.store.dictionaries import DictionaryBook
 from consentum.adapters.store.enrolments import EnrolmentBook
@@ -43,6 +43,8 @@ from consentum.flow.login import CHALLENGE_SECONDS, LoginDesk
 from consentum.ports.content import ContentStore
 from consentum.ports.peers import KeyServerPeer
 from consentum.settings import GatewaySettings
+from consentum.wiring.content import content_store
+from consentum.wiring.upkeep import Upkeep, upkeep
 
 log = logging.getLogger("consentum.gateway")
 KEY_FILE = "keys.json"
@@ -82,6 +84,8 @@ class GatewayProcess:
     folder: Path
     lock: FolderLock | None
     """The folder's; None in a worker, whose parent holds it."""
+    upkeep: Upkeep | None = None
+    """What keeps the copies of records whole, where there are several."""
     _stop: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _mine: FolderLock | None = None
@@ -98,6 +102,13 @@ class GatewayProcess:
             return {"chain": error.code}
         return {}
 
+    def warnings(self) -> dict[str, str]:
+        """What needs its operator's eye without keeping it from its work."""
+        try:
+            return {} if self.upkeep is None else self.upkeep.warnings()
+        except ConsentumError as error:
+            return {"copies": error.code}
+
     def start(self) -> None:
         """Background work begins as soon as no other worker does it."""
         thread = threading.Thread(target=self._begin, daemon=True)
@@ -111,6 +122,16 @@ class GatewayProcess:
                 break
             except SettingsError:
                 self._stop.wait(TAKE_OVER_SECONDS)
+        if self.upkeep is not None and not self._stop.is_set():
+            self._try(partial(self.upkeep.adopt, self.gateway.store))
+        for work, pause in self._jobs():
+            if not self._stop.is_set():
+                thread = threading.Thread(target=self._run, args=(work, pause), daemon=True)
+                self._threads.append(thread)
+                thread.start()
+
+    def _jobs(self) -> list[tuple[Callable[[], object], float]]:
+        """Background work, each with the seconds between two rounds of it."""
         jobs: list[tuple[Callable[[], object], float]] = [(lambda: retry_deposits(self.gateway), RETRY_SECONDS)]
         jobs.append((lambda: retry_retractions(self.gateway), RETRY_SECONDS))
         if self.settings.relay:
@@ -118,11 +139,7 @@ class GatewayProcess:
             jobs.append((lambda: relay_endings(self.gateway, batch), wait))
             jobs.append((lambda: relay_others(self.gateway, batch), wait))
             jobs.append((self.gateway.sender.tend, TEND_SECONDS))
-        for work, pause in jobs:
-            if not self._stop.is_set():
-                thread = threading.Thread(target=self._run, args=(work, pause), daemon=True)
-                self._threads.append(thread)
-                thread.start()
+        return jobs + (self.upkeep.jobs() if self.upkeep is not None else [])
 
     def stop(self) -> None:
         self._stop.set()
@@ -140,12 +157,16 @@ class GatewayProcess:
 
     def _run(self, work: Callable[[], object], pause: float) -> None:
         while not self._stop.wait(pause):
-            try:
-                work()
-            except ConsentumError as error:
-                log.warning("background work waits: %s", error.code)
-            except Exception as error:  # noqa: BLE001 - the loop must live; the type says enough and leaks nothing
-                log.error("background work failed: %s", type(error).__name__)
+            self._try(work)
+
+    @staticmethod
+    def _try(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except ConsentumError as error:
+            log.warning("background work waits: %s", error.code)
+        except Exception as error:  # noqa: BLE001 - the loop must live; the type says enough and leaks nothing
+            log.error("background work failed: %s", type(error).__name__)
 
 
 def initialise(folder: Path, settings: GatewaySettings) -> str:
@@ -202,8 +223,9 @@ def build(folder: Path, relay: bool = True, worker: bool = False) -> GatewayProc
         hmac.digest(key, b"consentum/gateway/session", "sha256"),
         lambda challenge: shared.spend("challenge", challenge, 2 * CHALLENGE_SECONDS),
     )
-    content = EmbeddedStore(folder / "blocks.db")
-    return GatewayProcess(gateway, file, content, desk, deployment, settings, folder, lock)
+    content = content_store(settings, folder)
+    kept = upkeep(content, settings, folder)
+    return GatewayProcess(gateway, file, content, desk, deployment, settings, folder, lock, kept)
 
 
 def _sponsorship(settings: GatewaySettings) -> Sponsorship:

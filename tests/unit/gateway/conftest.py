@@ -89,6 +89,8 @@ def process_of(gateway: Gateway, *custodians: str) -> Any:
         deployment=deployment,
         settings=SimpleNamespace(max_body_bytes=MAX_BODY, key_servers=("http://1", "http://2"), custodians=custodians),
         why_not_ready=dict,
+        warnings=dict,
+        upkeep=None,
         start=lambda: None,
         stop=lambda: None,
         stopped=threading.Event(),

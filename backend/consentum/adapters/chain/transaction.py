@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One transaction, signed. A legacy one with the chain's id (EIP-155): every chain takes it; it has one price to raise."""
+"""One transaction, signed: a legacy one with the chain's id (EIP-155); every chain takes it, and it has one price."""
 
 from __future__ import annotations
 

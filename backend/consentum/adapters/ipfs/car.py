@@ -32,6 +32,12 @@ def header(roots: Sequence[Cid]) -> bytes:
     return uvarint(len(body)) + body
 
 
+def no_roots() -> bytes:
+    """The head of a CAR that only carries blocks. For nodes to read; `read_header` takes none such."""
+    body = _MAP_ROOTS + _array_head(0) + _VERSION_1
+    return uvarint(len(body)) + body
+
+
 def section(cid: Cid, block: bytes) -> bytes:
     """One block as a CAR holds it: length, CID, bytes."""
     return uvarint(CID_LENGTH + len(block)) + cid.raw + block

@@ -130,6 +130,12 @@ class EmbeddedStore:
             reached, present = db.execute(_HAS, (cid.raw,)).fetchone()
         return bool(reached == present > 0)
 
+    def pinned(self, root: Cid) -> bool:
+        """See `ports.copies.Pins`."""
+        with self._read() as db:
+            query = "SELECT 1 FROM pins JOIN blocks ON root = id WHERE cid = ?"
+            return db.execute(query, (root.raw,)).fetchone() is not None
+
     def remove(self, root: Cid) -> None:
         """See the port. Freed pages are overwritten."""
         with self._write() as db:

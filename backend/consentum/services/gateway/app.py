@@ -26,19 +26,22 @@ from consentum.services.gateway import dictionaries, enrolments, jobs, registrie
 from consentum.services.gateway.idempotent import IdempotencyKey, check, once
 from consentum.services.gateway.limits import ANONYMOUS_PER_MINUTE, Meter, Metered, count_form
 from consentum.services.http import Body, SignedIn, add_login
-from consentum.services.observe import age_of
+from consentum.services.observe import Metrics, age_of
 from consentum.wiring.gateway import GatewayProcess
+from consentum.wiring.upkeep import Upkeep
 
 MAX_CAR_BYTES = 64 * 1024 * 1024
 
 
 def create_app(process: GatewayProcess) -> FastAPI:
     """The application of one gateway; its background work lives as long as the application."""
-    app = framed("Consentum gateway", process, process.start, process.stop)
+    app = framed("Consentum gateway", process, process.start, process.stop, process.warnings)
     add_login(app, process.desk)
     metrics, gateway = app.state.metrics, process.gateway
     metrics.gauge("consentum_balance_wei", "What the relayer can pay.", gateway.sender.balance)
     metrics.gauge("consentum_newest_block_age_seconds", "Age of the newest block.", lambda: age_of(gateway.ledger))
+    if process.upkeep is not None:
+        _copy_metrics(metrics, process.upkeep)
     _patient_routes(app, process)
     _form_routes(app, process)
     _content_routes(app, process)
@@ -50,6 +53,16 @@ def create_app(process: GatewayProcess) -> FastAPI:
     registries.add_routes(app, process)
     app.add_middleware(Metered, meter=Meter(ANONYMOUS_PER_MINUTE), desk=process.desk)
     return app
+
+
+def _copy_metrics(metrics: Metrics, upkeep: Upkeep) -> None:
+    scrubber = upkeep.scrubber
+    metrics.gauge(
+        "consentum_store_copies_missing", "Copies of records to be had again.", lambda: scrubber.tally().missing
+    )
+    metrics.gauge("consentum_store_removals_owed", "Copies still to be removed.", lambda: scrubber.tally().owed)
+    metrics.gauge("consentum_store_pins_missing", "Pins that services do not confirm.", upkeep.unpinned)
+    metrics.gauge("consentum_store_last_full_pass_seconds", "When every copy was last verified.", scrubber.last_pass)
 
 
 def _patient_routes(app: FastAPI, process: GatewayProcess) -> None:

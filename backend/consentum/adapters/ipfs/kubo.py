@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A content store in a Kubo node, by its RPC. The node keeps blocks and pins; it is believed in neither.
+
+In: one `dag/import` of two CARs. The first has no roots and carries the blocks as they are made or read; the second
+has the roots and no blocks, and is sent only when all that went before was found sound, so that whatever is refused is
+never pinned. The node locks out garbage collection and removal for the whole of such a request. Then every block is
+read back and verified, and the pins are asked for, before anything is acknowledged.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Lock
+from typing import BinaryIO, Final
+
+from consentum.adapters.ipfs import kubo_rpc, unixfs
+from consentum.adapters.ipfs.ahead import Ahead
+from consentum.adapters.ipfs.car import header, no_roots, read_blocks, read_header, section
+from consentum.adapters.ipfs.kubo_http import ATTEMPTS, NodeBusy, NodeRefused, pause
+from consentum.adapters.ipfs.kubo_pins import KuboPins
+from consentum.adapters.ipfs.kubo_removal import Removal, is_two_faced
+from consentum.adapters.ipfs.manifest import Manifest
+from consentum.domain.cid import RAW, Cid
+from consentum.errors import CorruptError, MalformedError, NotFoundError, UnavailableError
+
+_WORKERS: Final = 4
+_IMPORT = "dag/import?pin-roots=true"
+
+Feed = Callable[[BinaryIO, Manifest, list[Cid]], Iterator[tuple[Cid, bytes]]]
+"""From a source the blocks to send; when they are through, the roots are in the list, and all beneath them is sound."""
+
+
+class KuboStore:
+    """`ports.content.ContentStore` on the node whose RPC is `url`. timeout: seconds the node may take for one answer.
+
+    What others keep in the node is left alone, also where they keep the same blocks. The node asks no other node for
+    what it lacks. SettingsError if `url` is none; whether the node is there shows at the first call, or by `check`.
+    """
+
+    def __init__(self, url: str, timeout: float = 30.0) -> None:
+        self.url = url
+        self._rpc = kubo_rpc.KuboRpc(url, timeout)
+        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="kubo")
+        self._pins = KuboPins(url, timeout, self._pool)
+        self._removing = Lock()
+        self._removal = Removal(self._rpc, self._pins, self._removing)
+        self._closed = False
+
+    def check(self) -> str:
+        """The node's version. UnavailableError if it does not answer."""
+        self._must_be_open()
+        return self._pins.version()
+
+    def put(self, source: BinaryIO) -> Cid:
+        """See the port. A source that can be rewound is read again where the node was busy or lost a block."""
+        return self._keep(source, _file)[0]
+
+    def put_car(self, car: BinaryIO) -> list[Cid]:
+        """See the port, and `put`."""
+        return self._keep(car, _car)
+
+    def export_car(self, roots: Sequence[Cid], sink: BinaryIO) -> None:
+        """See the port."""
+        head = header(roots)
+        for root in roots:
+            if not self.has(root):
+                raise NotFoundError(f"{root} is not here, or not whole")
+        sink.write(head)
+        for cid, block in unixfs.under(Ahead(self.block, self._pool), roots):
+            sink.write(section(cid, block))
+
+    def block(self, cid: Cid) -> bytes:
+        """See the port."""
+        self._must_be_open()
+        block = self._rpc.block(cid)
+        cid.verify(block)
+        return block
+
+    def read(self, cid: Cid, sink: BinaryIO) -> None:
+        """See the port. Up to eight blocks are fetched ahead of a slow `sink`."""
+        for piece in unixfs.read_range(Ahead(self.block, self._pool), cid, 0, unixfs.MAX_FILE):
+            sink.write(piece)
+
+    def read_at(self, cid: Cid, offset: int, length: int) -> bytes:
+        """See the port."""
+        if offset < 0 or length < 0:
+            raise MalformedError("an offset or a length is negative")
+        return b"".join(unixfs.read_range(self.block, cid, offset, offset + length))
+
+    def size(self, cid: Cid) -> int:
+        """See the port."""
+        return unixfs.size_of(self.block, cid)
+
+    def has(self, cid: Cid) -> bool:
+        """See the port. Nodes are read, leaves are asked for by name."""
+        self._must_be_open()
+        nodes, leaves = [cid], dict.fromkeys([cid] if cid.codec == RAW else [])
+        seen = set(nodes)
+        while nodes:
+            node = nodes.pop()
+            if node.codec == RAW:
+                continue
+            try:
+                links = unixfs.decode_node(node, self.block(node))
+            except NotFoundError:
+                return False
+            for link in links:
+                leaves.update(dict.fromkeys([link.cid] if link.cid.codec == RAW else []))
+                nodes.extend({link.cid} - seen)
+                seen.add(link.cid)
+        return all(self._pool.map(self._is_here, leaves))
+
+    def pinned(self, root: Cid) -> bool:
+        """See `ports.copies.Pins`."""
+        self._must_be_open()
+        return self._pins.holds(root)
+
+    def remove(self, root: Cid) -> None:
+        """See the port. Also finishes a removal that was interrupted."""
+        self._must_be_open()
+        self._removal.of(root)
+
+    def close(self) -> None:
+        """See the port."""
+        self._closed = True
+        self._rpc.close()
+        self._pins.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _keep(self, source: BinaryIO, feed: Feed) -> list[Cid]:
+        """Imports, pins, reads back; again, within limits, where the node was busy or what came back is not whole."""
+        self._must_be_open()
+        start = source.tell() if source.seekable() else None
+        others: list[Cid] = []
+        try:
+            for turn in range(ATTEMPTS):
+                last = start is None or turn == ATTEMPTS - 1
+                try:
+                    roots = self._import(source, feed)
+                    damaged = self._damaged(roots)
+                    if not damaged:
+                        return roots
+                    others += self._removal.make_room(roots, damaged)
+                    if last:
+                        raise UnavailableError(f"the IPFS node had lost or damaged block {damaged[0]}: put it again")
+                except NodeBusy as busy:
+                    if last:
+                        raise
+                    time.sleep(pause(busy, turn))
+                assert start is not None
+                source.seek(start)
+        finally:
+            for other in others:
+                self._pins.add(other)
+        raise AssertionError("the last turn returns or raises")
+
+    def _import(self, source: BinaryIO, feed: Feed) -> list[Cid]:
+        """One request. What is refused, or fails, is not pinned, and removed as far as it is there."""
+        roots: list[Cid] = []
+        with Manifest(self.block) as manifest:
+            try:
+                told = self._rpc.upload(_IMPORT, _body(feed(source, manifest, roots), manifest, roots))
+                self._must_be_pinned(roots, told)
+            except _SourceFailed as failed:
+                self._tidy(manifest)
+                raise failed.reason from None
+            except UnavailableError:
+                self._tidy(manifest)
+                raise
+            self._tidy(manifest, strays=True)
+        return roots
+
+    def _tidy(self, manifest: Manifest, *, strays: bool = False) -> None:
+        with suppress(UnavailableError):  # what stays is garbage, which the node collects at its own time
+            self._removal.drop(manifest.sent(strays=strays))
+
+    def _must_be_pinned(self, roots: Sequence[Cid], told: Sequence[dict[str, object]]) -> None:
+        pinned = {kubo_rpc.root_of(line) for line in told}
+        if not all(str(root) in pinned and self._pins.holds(root) for root in roots):
+            raise UnavailableError("the IPFS node does not pin what it was given")
+
+    def _damaged(self, roots: Sequence[Cid]) -> list[Cid]:
+        """Which blocks under `roots` are not here as they should be: all such leaves, or the first such node."""
+        # A removal that began before our pin may yet end after it (see Removal); behind this lock it has ended.
+        with self._removing:
+            pass
+        damaged: list[Cid] = []
+
+        def fetch(cid: Cid) -> bytes:
+            try:
+                return self.block(cid)
+            except (CorruptError, NotFoundError):
+                damaged.append(cid)
+                if cid.codec != RAW:
+                    raise
+                return b""
+
+        with suppress(CorruptError, NotFoundError):
+            for _ in unixfs.under(Ahead(fetch, self._pool), roots):
+                pass
+        return damaged
+
+    def _is_here(self, leaf: Cid) -> bool:
+        try:
+            return bool(self._rpc.call("block/stat", [str(leaf)], offline="true"))
+        except NodeRefused as error:
+            if "not found" in error.text:
+                return False
+            raise
+
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise UnavailableError("the content store is closed")
+
+
+class _SourceFailed(Exception):
+    """What was to be sent is refused, or cannot be read: the request is broken off."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__()
+        self.reason = reason
+
+
+def _file(source: BinaryIO, manifest: Manifest, roots: list[Cid]) -> Iterator[tuple[Cid, bytes]]:
+    for cid, block in unixfs.build(source):
+        yield cid, block
+        manifest.reach(cid)
+        roots[:] = [cid]
+
+
+def _car(source: BinaryIO, manifest: Manifest, roots: list[Cid]) -> Iterator[tuple[Cid, bytes]]:
+    named = read_header(source)
+    yield from read_blocks(source)
+    for root in named:
+        unixfs.settle(manifest, root)
+        manifest.reach(root)
+    roots.extend(named)
+
+
+def _body(blocks: Iterable[tuple[Cid, bytes]], manifest: Manifest, roots: list[Cid]) -> Iterator[bytes]:
+    """The request: leaves as they come, nodes when all is known to be sound, then the roots, then its end.
+
+    Raises nothing but _SourceFailed. What may not be removed again in case of need (`is_two_faced`) is held back.
+    """
+
+    def sections() -> Iterator[bytes]:
+        yield no_roots()
+        for cid, block in blocks:
+            if is_two_faced(cid, block):
+                manifest.hold(cid, block)
+            elif manifest.send(cid, block):
+                yield section(cid, block)
+        for cid, block in manifest.held():
+            yield section(cid, block)
+
+    try:
+        yield from kubo_rpc.part(sections())
+    except Exception as reason:  # noqa: BLE001 - it is raised again where the request has ended
+        raise _SourceFailed(reason) from None
+    yield from kubo_rpc.part([header(roots)])
+    yield kubo_rpc.end()

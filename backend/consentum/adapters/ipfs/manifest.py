@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What went past on its way into a store that cannot be asked before it has swallowed it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Self
+
+from consentum.adapters.ipfs import unixfs
+from consentum.domain.cid import RAW, Cid
+
+
+class Manifest:
+    """The blocks that were sent, by name and length, and those that are held back, whole: a `unixfs.Shelf`.
+
+    In a database of this process alone that spills to a nameless file, so that its memory does not grow with the number
+    of blocks. elsewhere: gives blocks that are neither.
+    """
+
+    def __init__(self, elsewhere: unixfs.Fetch) -> None:
+        self._elsewhere = elsewhere
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA cache_size = -8192")
+        self._db.execute("BEGIN")
+        self._db.execute(
+            "CREATE TABLE blocks (cid BLOB PRIMARY KEY, sent INTEGER NOT NULL DEFAULT 0,"
+            " reached INTEGER NOT NULL DEFAULT 0, size INTEGER, height INTEGER, held BLOB) WITHOUT ROWID"
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._db.close()
+
+    def send(self, cid: Cid, block: bytes) -> bool:
+        """A leaf is on its way; False if it was before."""
+        insert = "INSERT OR IGNORE INTO blocks (cid, sent, size, height) VALUES (?, 1, ?, 0)"
+        return bool(self._db.execute(insert, (cid.raw, len(block))).rowcount)
+
+    def hold(self, cid: Cid, block: bytes) -> None:
+        """A block waits for the others."""
+        shape = (len(block), 0) if cid.codec == RAW else (None, None)
+        insert = "INSERT OR IGNORE INTO blocks (cid, size, height, held) VALUES (?, ?, ?, ?)"
+        self._db.execute(insert, (cid.raw, *shape, block))
+
+    def shape(self, cid: Cid) -> unixfs.Shape | None:
+        """See `unixfs.Shelf`."""
+        query = "SELECT size, height FROM blocks WHERE cid = ? AND size IS NOT NULL"
+        row = self._db.execute(query, (cid.raw,)).fetchone()
+        return None if row is None else unixfs.Shape(*row)
+
+    def block(self, cid: Cid) -> bytes:
+        """See `unixfs.Shelf`. NotFoundError also where it is elsewhere and cannot be had."""
+        row = self._db.execute("SELECT held FROM blocks WHERE cid = ?", (cid.raw,)).fetchone()
+        return self._elsewhere(cid) if row is None or row[0] is None else bytes(row[0])
+
+    def settled(self, cid: Cid, shape: unixfs.Shape, children: list[Cid]) -> None:
+        """See `unixfs.Shelf`."""
+        self._db.execute(
+            "INSERT INTO blocks (cid, size, height) VALUES (?, ?, ?)"
+            " ON CONFLICT (cid) DO UPDATE SET size = excluded.size, height = excluded.height",
+            (cid.raw, shape.size, shape.height),
+        )
+        for child in children:
+            self.reach(child)
+
+    def reach(self, cid: Cid) -> None:
+        """`cid` belongs to a file that is kept."""
+        self._db.execute("UPDATE blocks SET reached = 1 WHERE cid = ?", (cid.raw,))
+
+    def held(self) -> Iterator[tuple[Cid, bytes]]:
+        """What was held back and is needed."""
+        rows = self._db.execute("SELECT cid, held FROM blocks WHERE held IS NOT NULL AND reached")
+        return ((Cid(raw), bytes(block)) for raw, block in rows)
+
+    def sent(self, *, strays: bool = False) -> list[Cid]:
+        """The leaves that were sent; or of them those that no file needs."""
+        query = "SELECT cid FROM blocks WHERE sent AND reached <= ?"
+        return [Cid(raw) for (raw,) in self._db.execute(query, (int(not strays),))]
