@@ -14,7 +14,7 @@ from typing import Final
 from consentum.adapters.ipfs.pinning import PinningClient
 from consentum.adapters.ipfs.replicas import ReplicaStore
 from consentum.adapters.store.copies import CopyBook
-from consentum.adapters.store.private import read_private
+from consentum.adapters.store.files import read_private
 from consentum.errors import KeyFileError, SettingsError
 from consentum.flow.gateway.pins import PinKeeper
 from consentum.flow.gateway.scrub import Scrubber
