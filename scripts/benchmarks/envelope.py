@@ -110,14 +110,20 @@ def _tinks(key: bytes, files: Files) -> Pair:
     return seal, open_
 
 
-def _age(folder: Path, files: Files) -> Pair:
+def age_keys(folder: Path) -> tuple[str, Path]:
+    """A fresh recipient and the file with its identity."""
     identity = folder / "age.key"
     made = subprocess.run(["age-keygen", "-o", str(identity)], capture_output=True, text=True, check=True)
     found = re.search(r"age1\w+", made.stderr)
     assert found is not None
+    return found[0], identity
+
+
+def _age(folder: Path, files: Files) -> Pair:
+    recipient, identity = age_keys(folder)
     run = partial(subprocess.run, check=True, capture_output=True)
     return (
-        lambda: run(["age", "-r", found[0], "-o", str(files.sealed), str(files.plain)]),
+        lambda: run(["age", "-r", recipient, "-o", str(files.sealed), str(files.plain)]),
         lambda: run(["age", "-d", "-i", str(identity), "-o", str(files.opened), str(files.sealed)]),
     )
 
@@ -154,7 +160,7 @@ def _measure(run: Run, folder: Path) -> dict[str, float]:
         "raw_aes_gcm_": _raw(key, content, in_memory),
         "tink_": _tinks(key, Files(plain, folder / "tink", opened)),
     }
-    if _have_age(run):
+    if have_age(run):
         contenders["age_"] = _age(folder, Files(plain, folder / "age", opened))
 
     def check(name: str) -> None:
@@ -182,7 +188,7 @@ def _memory_backed() -> Path | None:
     return shared if usable else None
 
 
-def _have_age(run: Run) -> bool:
+def have_age(run: Run) -> bool:
     """Debian's package where we may install it; else its keys are left out, and that is said."""
     if shutil.which("age") is None and os.geteuid() == 0 and shutil.which("apt-get"):
         run.story.doing("Debian's package age")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The benchmarks: gas, envelope, journal, release, deposit, revoke; ours and the peers' in one run on one machine.
+"""The benchmarks: gas, envelope, store, journal, release, deposit, revoke; ours and the peers' in one run.
 
 What each key means and how it is measured is in docs/benchmarks.md.
 """
@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from consentum.errors import ConsentumError
-from scripts.benchmarks import deposit, envelope, gas, journal, release, revoke
+from scripts.benchmarks import deposit, envelope, gas, journal, release, revoke, store
 from scripts.benchmarks.measure import Run, Suite
 from scripts.demonstration.story import Story
 
 # revoke is last: those who revoke are then in no page.
 SUITES: dict[str, Suite] = {
-    module.SUITE.name: module.SUITE for module in (gas, envelope, journal, release, deposit, revoke)
+    module.SUITE.name: module.SUITE for module in (gas, envelope, store, journal, release, deposit, revoke)
 }
 PACKAGES = ("consentum", "cryptography", "tink", "coincurve", "fastapi", "uvicorn", "httpx", "sqlalchemy", "web3")
 PEERS = {"eas-contracts": "@ethereum-attestation-service/eas-contracts", "ethr-did-registry": "ethr-did-registry"}
