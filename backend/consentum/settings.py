@@ -130,6 +130,10 @@ class GatewaySettings(ServiceSettings):
     """With less than this left, the gateway pays for revocations alone."""
     workers: int = 1
     """Processes that serve; one of them does the background work."""
+    ipfs: tuple[str, ...] = ()
+    """RPC URLs of the IPFS nodes (Kubo) that keep the sealed records; with none named they are in `blocks.db`."""
+    ipfs_copies: int = 0
+    """Nodes that must hold a record before it is acknowledged; 0 means three, or all where there are fewer."""
 
     def validate(self) -> None:
         ServiceSettings.validate(self)
@@ -140,6 +144,11 @@ class GatewaySettings(ServiceSettings):
             raise SettingsError("workers is 1 to 64", field="workers")
         if self.reserve_wei < 0:
             raise SettingsError("reserve_wei is not negative", field="reserve_wei")
+        for node in self.ipfs:
+            if urlsplit(node).scheme not in ("http", "https"):
+                raise SettingsError("an IPFS node is not an http(s) URL", field="ipfs")
+        if not 0 <= self.ipfs_copies <= len(self.ipfs):
+            raise SettingsError("ipfs_copies is 0 to the number of IPFS nodes", field="ipfs_copies")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

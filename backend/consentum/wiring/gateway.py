@@ -18,7 +18,6 @@ from consentum.adapters.chain.ledger import ChainLedger
 from consentum.adapters.chain.registries import ChainRegistries
 from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.chain.sender import ChainSender
-from consentum.adapters.ipfs.embedded import EmbeddedStore
 from consentum.adapters.peers.http import HttpClient, HttpKeyServer
 from consentum.adapters.store.dictionaries import DictionaryBook
 from consentum.adapters.store.engine import FolderLock, read_private, write_private
@@ -43,6 +42,7 @@ from consentum.flow.login import CHALLENGE_SECONDS, LoginDesk
 from consentum.ports.content import ContentStore
 from consentum.ports.peers import KeyServerPeer
 from consentum.settings import GatewaySettings
+from consentum.wiring.content import content_store, why_not_content
 
 log = logging.getLogger("consentum.gateway")
 KEY_FILE = "keys.json"
@@ -96,7 +96,7 @@ class GatewayProcess:
                 return {"relayer": "below the reserve: only revocations are paid for"}
         except ConsentumError as error:
             return {"chain": error.code}
-        return {}
+        return why_not_content(self.content)
 
     def start(self) -> None:
         """Background work begins as soon as no other worker does it."""
@@ -202,7 +202,7 @@ def build(folder: Path, relay: bool = True, worker: bool = False) -> GatewayProc
         hmac.digest(key, b"consentum/gateway/session", "sha256"),
         lambda challenge: shared.spend("challenge", challenge, 2 * CHALLENGE_SECONDS),
     )
-    content = EmbeddedStore(folder / "blocks.db")
+    content = content_store(settings, folder)
     return GatewayProcess(gateway, file, content, desk, deployment, settings, folder, lock)
 
 
