@@ -56,6 +56,7 @@ folder_option = click.option(
 @click.option("--no-custodian", "gone_custodians", multiple=True, help="Address that may deposit no longer.")
 @click.option("--no-sponsored", "gone_sponsored", multiple=True, help="Address to pay for no longer.")
 @click.option("--no-board", "gone_boards", multiple=True, help="Id of a board to work for no longer.")
+@click.option("--ipfs", multiple=True, help="RPC URL of an IPFS node (Kubo) for the records; without it: a file.")
 @click.option("--detach", is_flag=True, help="Return when everything is ready; end it with `consentum down`.")
 @json_option
 def up(folder: Path, as_json: bool, detach: bool, board: bool, **options: Any) -> None:
@@ -71,6 +72,8 @@ def up(folder: Path, as_json: bool, detach: bool, board: bool, **options: Any) -
     wanted = {name: value for name, value in options.items() if value}
     if "rpc" in wanted:
         wanted["embedded"] = False
+    if "ipfs" in wanted:
+        wanted["ipfs"] = list(wanted["ipfs"])
     if wanted.get("threshold", 2) > wanted.get("servers", 3) and not (folder / "system.json").exists():
         raise SettingsError("more servers are needed than there are", field="threshold")
     if is_running(folder):
@@ -110,7 +113,7 @@ def _detached(folder: Path, wanted: dict[str, Any], serve: tuple[bool, Change], 
     """The same command again, as a process of its own; its failure becomes ours."""
     from consentum.wiring.inventory import gone  # noqa: PLC0415 - as above
 
-    given = {name: value for name, value in wanted.items() if name not in ("embedded", "unsafe_foreign_rpc")}
+    given = {name: value for name, value in wanted.items() if name not in ("embedded", "unsafe_foreign_rpc", "ipfs")}
     command = [sys.executable, "-m", "consentum.cli.main", "up", "--json", "--folder", str(folder)]
     command += [word for name, value in given.items() for word in (f"--{name}", str(value))]
     board, change = serve
@@ -118,6 +121,7 @@ def _detached(folder: Path, wanted: dict[str, Any], serve: tuple[bool, Change], 
     for name, options in ALLOWING.items():
         for option, named in zip(options, (change.more, change.less), strict=True):
             command += [word for one in getattr(named, name) for word in (option, one)]
+    command += [word for node in wanted.get("ipfs", []) for word in ("--ipfs", node)]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with (folder / LOG).open("ab") as log:
         start = log.tell()
