@@ -116,7 +116,8 @@ def found_committee(sender: Sender, threshold: int, servers: Iterable[str]) -> b
 def found_announced(ledger: Ledger, sender: Sender, threshold: int, servers: Sequence[str]) -> tuple[bytes, list[str]]:
     """The committee of key servers that have announced themselves: its id, and its members as the chain has them.
     Nothing is sent if there is one already. MalformedError for addresses that are none, the same one twice or a
-    threshold that is none; NotFoundError for the first server that is not ready to be given shares."""
+    threshold that is none; NotFoundError for the first server that is not ready to be given shares; SettingsError if
+    nobody pays."""
     members = sorted({str(to_checksum_address(typed.address_bytes(server))) for server in servers}, key=str.lower)
     if len(members) != len(servers):
         raise MalformedError("the same key server twice", field="member")
@@ -136,6 +137,8 @@ def found_announced(ledger: Ledger, sender: Sender, threshold: int, servers: Seq
     try:
         ledger.committee(latest, committee)
     except NotFoundError:
+        if sender.balance() == 0:
+            raise SettingsError("the paying account has nothing", field="CONSENTUM_DEPLOYER_KEY") from None
         found_committee(sender, threshold, members)
     return committee, members
 
