@@ -23,6 +23,8 @@ from consentum.errors import CorruptError, MalformedError, UnavailableError
 
 AHEAD = 8
 """Blocks under way at once, each of at most 2 MiB."""
+HELD = 4
+"""Blocks that stay in memory: an envelope is opened by its first and its last."""
 MAX_TRIES = 4
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 RAW_TYPE = "application/vnd.ipld.raw"
@@ -70,8 +72,9 @@ class BlockReader:
 
     def close(self) -> None:
         with self._lock:
-            if self._pool is not None:
-                self._pool.shutdown(cancel_futures=True)
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
         if self._is_ours:
             self._client.close()
 
@@ -97,7 +100,8 @@ class RecordFile(io.RawIOBase):
         self._tree = Tree(lambda one: reader.through(one, kept), cid)
         self.size = self._tree.size
         self._position = 0
-        self._held: tuple[Leaf, bytes] | None = None
+        self._held: OrderedDict[int, tuple[Leaf, bytes]] = OrderedDict()
+        self._last: Leaf | None = None
         self._in_order = 0
         self._coming: OrderedDict[int, Future[bytes]] = OrderedDict()
 
@@ -132,29 +136,38 @@ class RecordFile(io.RawIOBase):
         if self.closed:
             return
         super().close()
-        for future in self._coming.values():
-            future.cancel()
+        self._cancel()
         self._reader.close()
         if self._kept is not None:
-            self._kept.close(drop=self._kept.leaf_bytes >= self.size)
+            self._kept.close(drop=not 0 < self._kept.leaf_bytes < self.size)
 
     def _leaf_at(self, offset: int) -> tuple[Leaf, bytes]:
-        held = self._held
-        if held is not None and held[0].start <= offset < held[0].start + held[0].size:
-            return held
+        if self._last is not None and self._last.start <= offset < self._last.start + self._last.size:
+            return self._held[self._last.start]
         leaf = self._tree.leaf_at(offset)
-        follows = held is not None and leaf.start == held[0].start + held[0].size
+        follows = self._last is not None and leaf.start == self._last.start + self._last.size
         self._in_order = self._in_order + 1 if follows else 0
+        if leaf.start not in self._held:
+            self._held[leaf.start] = leaf, self._block(leaf)
+            if len(self._held) > HELD:
+                self._held.popitem(last=False)
+        self._held.move_to_end(leaf.start)
+        self._last = leaf
+        return self._held[leaf.start]
+
+    def _block(self, leaf: Leaf) -> bytes:
         coming = self._coming.pop(leaf.start, None)
         if coming is None:  # somewhere else: what was asked for ahead is not what is read
-            while self._coming:
-                self._coming.popitem()[1].cancel()
+            self._cancel()
         self._ask_ahead(leaf)
         block = self._reader.through(leaf.cid, self._kept) if coming is None else coming.result()
         if len(block) != leaf.size:
             raise CorruptError(f"block {leaf.cid} is not of the size its parent declares")
-        self._held = leaf, block
-        return self._held
+        return block
+
+    def _cancel(self) -> None:
+        while self._coming:
+            self._coming.popitem()[1].cancel()
 
     def _ask_ahead(self, leaf: Leaf) -> None:
         """Nothing until three blocks were read in order, then two, four, eight."""
