@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -73,8 +73,9 @@ class HttpClient:
     def post_bytes(self, path: str, body: bytes) -> Any:
         return _object(self._send("POST", path, content=body))
 
-    def patch_bytes(self, path: str, body: bytes, headers: Mapping[str, str]) -> Any:
-        return _object(self._send("PATCH", path, content=body, headers=headers))
+    def patch_bytes(self, path: str, body: Iterable[bytes], length: int, headers: Mapping[str, str]) -> Any:
+        """body: its `length` bytes in small chunks, from the start each time it is iterated over."""
+        return _object(self._send("PATCH", path, content=body, headers={**headers, "Content-Length": str(length)}))
 
     def fetch_bytes(self, path: str, body: Any) -> bytes:
         return self._send("POST", path, json=body).content

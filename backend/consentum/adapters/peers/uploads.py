@@ -5,7 +5,7 @@ next, and after any failure on from where the gateway says it is."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import SEEK_END
 from typing import Any, BinaryIO
@@ -16,6 +16,7 @@ from consentum.domain.parsing import as_integer
 from consentum.errors import ConflictError, ConsentumError, CorruptError, NotFoundError, UnavailableError
 
 MAX_PIECE = 16 * 1024 * 1024
+CHUNK_BYTES = 256 * 1024
 # So often in a row without a byte arriving.
 MAX_FAILURES = 6
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
@@ -67,6 +68,25 @@ def send(client: HttpClient, cid: Cid, source: BinaryIO, advance: Advance) -> No
             return
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A part of the source, read as it is sent: a large body at once costs a client many times its size."""
+
+    source: BinaryIO
+    offset: int
+    length: int
+
+    def __iter__(self) -> Iterator[bytes]:
+        self.source.seek(self.offset)
+        left = self.length
+        while left > 0:
+            chunk = self.source.read(min(left, CHUNK_BYTES))
+            if not chunk:
+                raise CorruptError("the file became shorter while it was sent", field="content")
+            left -= len(chunk)
+            yield chunk
+
+
 class _Sending:
     def __init__(self, client: HttpClient, cid: Cid, source: BinaryIO, advance: Advance) -> None:
         self._client, self._cid, self._source, self._advance = client, cid, source, advance
@@ -77,10 +97,10 @@ class _Sending:
         """From where the gateway says it is to the end."""
         state = self._told(self._client.post("/v1/uploads", {"cid": str(self._cid), "size": self._size}))
         while state.root is None and state.offset < self._size:
-            self._source.seek(state.offset)
-            piece = self._source.read(state.piece)
+            length = min(state.piece, self._size - state.offset)
+            piece = _Piece(self._source, state.offset, length)
             where, header = f"/v1/uploads/{state.id}", {"Upload-Offset": str(state.offset)}
-            state = self._told(self._client.patch_bytes(where, piece, header))
+            state = self._told(self._client.patch_bytes(where, piece, length, header))
         until = time.monotonic() + STORING_SECONDS + self._size / STORED_BYTES_PER_SECOND
         while state.root is None:
             if time.monotonic() > until:
