@@ -6,10 +6,10 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 from consentum.adapters.ipfs import unixfs
 from consentum.adapters.peers.content import GatewayContent
@@ -42,7 +42,13 @@ class Nowhere:
         self.stored += sum(map(len, contents))
         return [unixfs.cid_of(io.BytesIO(content)) for content in contents]
 
+    def put_file(self, cid: Cid, source: BinaryIO, advance: Callable[[int], None]) -> None:
+        raise NotImplementedError
+
     def get_all(self, cids: Sequence[Cid]) -> dict[Cid, bytes]:
+        raise NotImplementedError
+
+    def open(self, cid: Cid) -> BinaryIO:
         raise NotImplementedError
 
 

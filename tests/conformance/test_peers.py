@@ -16,9 +16,11 @@ import pytest
 from eth_utils.crypto import keccak
 from starlette.testclient import TestClient
 
+from consentum.adapters.ipfs import unixfs
 from consentum.adapters.ipfs.embedded import EmbeddedStore
 from consentum.adapters.peers.content import GatewayContent
 from consentum.adapters.peers.http import HttpClient, HttpKeyServer
+from consentum.adapters.store.uploads import UploadFolder
 from consentum.crypto import typed
 from consentum.domain.cid import RAW, Cid
 from consentum.domain.parsing import hexed
@@ -200,7 +202,14 @@ def depository(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> 
     gateway = SimpleNamespace(store=None, ledger=world.ledger, sponsorship=sponsorship, sender=sender)
     store = EmbeddedStore(tmp_path / "blocks.db")
     nothing: Callable[[], None] = lambda: None  # noqa: E731 - said twice
-    parts = {"gateway": gateway, "content": store, "desk": desk, "settings": settings, "deployment": None}
+    parts = {
+        "gateway": gateway,
+        "content": store,
+        "uploads": UploadFolder(tmp_path / "uploads", store),
+        "desk": desk,
+        "settings": settings,
+        "deployment": None,
+    }
     silent = {"why_not_ready": dict, "warnings": dict, "upkeep": None}
     process: Any = SimpleNamespace(**parts, **silent, start=nothing, stop=store.close)
     app = gateway_app.create_app(process)
@@ -223,6 +232,29 @@ def test_many_contents_at_once_come_back(depository: Depository, many: int) -> N
     contents = [b"%d" % n for n in range(many)]
     cids = depository.put_all(contents)
     assert depository.get_all(cids) == dict(zip(cids, contents, strict=True))
+
+
+def test_a_file_comes_back_whole_and_in_parts(depository: Depository) -> None:
+    content = bytes(range(256)) * 40_000  # ten leaves
+    cid, told = unixfs.cid_of(io.BytesIO(content)), []
+    depository.put_file(cid, io.BytesIO(content), told.append)
+    assert sum(told) == len(content)
+    depository.put_file(cid, io.BytesIO(content), told.append)  # said twice it is the same
+    with depository.open(cid) as file:
+        assert file.read() == content
+        assert (file.seek(5_000_000), file.read(100)) == (5_000_000, content[5_000_000:5_000_100])
+        assert (file.seek(-10, io.SEEK_END), file.read(100)) == (len(content) - 10, content[-10:])
+    [small] = depository.put_all([b"small"])
+    with depository.open(small) as file:
+        assert (file.read(2), file.read(), file.read()) == (b"sm", b"all", b"")
+
+
+def test_a_file_under_anothers_name_is_refused(depository: Depository) -> None:
+    wrong = unixfs.cid_of(io.BytesIO(b"wrong"))
+    with pytest.raises(CorruptError):
+        depository.put_file(wrong, io.BytesIO(b"right"), lambda _: None)
+    with pytest.raises(NotFoundError):
+        depository.open(wrong)
 
 
 def test_nothing_put_and_nothing_asked_for_is_nothing(depository: Depository) -> None:

@@ -8,7 +8,7 @@ import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, BinaryIO
 
 from consentum.adapters.ipfs import unixfs
 from consentum.crypto import sealing, typed
@@ -186,6 +186,16 @@ class MemoryDepository:
         cids = [unixfs.cid_of(io.BytesIO(content)) for content in contents]
         self.contents.update(zip(cids, contents, strict=True))
         return cids
+
+    def put_file(self, cid: Cid, source: BinaryIO, advance: Callable[[int], None]) -> None:
+        content = source.read()
+        if unixfs.cid_of(io.BytesIO(content)) != cid:
+            raise CorruptError("the content is not what its CID says", field="cid")
+        self.contents[cid] = content
+        advance(len(content))
+
+    def open(self, cid: Cid) -> BinaryIO:
+        return io.BytesIO(self.get_all([cid])[cid])
 
     def get_all(self, cids: Sequence[Cid]) -> dict[Cid, bytes]:
         for cid in cids:

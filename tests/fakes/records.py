@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from consentum.errors import UnavailableError
+from consentum.errors import ConsentChanged, UnavailableError
 from consentum.jobs.source import Batch, JobRecord
 
 
@@ -34,6 +34,11 @@ class HeldRecords:
         taken = left[:count]
         going_on = left[count] if len(left) > count else None
         return Batch(tuple(self.records[n] for n in taken), going_on, ended)
+
+    def read(self, position: int, offset: int, length: int) -> bytes:
+        if position in self.gone:
+            raise ConsentChanged
+        return self.records[position].read_at(offset, length)
 
 
 class FailingRecords(HeldRecords):

@@ -143,7 +143,7 @@ def deposit(folder: Path, manifest: Path, committee: bytes, home: Path, as_json:
         lines = [f"line {line}: {code}: {detail}" for line, code, detail in error.problems]
         show({"code": error.code, "problems": problems}, ["MANIFEST: nothing was sent", *lines], as_json)
         raise SystemExit(REFUSED) from None
-    with progress("depositing", len(entries)) as advance:
+    with progress("depositing", sum(entry.size for entry in entries), in_bytes=True) as advance:
         report = custodian.deposit(opened, committee, entries, advance)
     _show_report(report, as_json)
 

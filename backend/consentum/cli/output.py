@@ -36,19 +36,22 @@ def show(data: Mapping[str, Any], lines: Iterable[str], as_json: bool) -> None:
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress(what: str, total: int, in_bytes: bool = False) -> Iterator[Callable[[int], None]]:
     """A bar on standard error, where that is a terminal; gives a function that advances it."""
     from rich.console import Console  # noqa: PLC0415 - few commands draw a bar
     from rich.progress import (  # noqa: PLC0415 - as above
         BarColumn,
+        DownloadColumn,
         MofNCompleteColumn,
         Progress,
         TextColumn,
         TimeElapsedColumn,
+        TransferSpeedColumn,
     )
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    done = (DownloadColumn(), TransferSpeedColumn()) if in_bytes else (MofNCompleteColumn(),)
+    columns = (TextColumn("{task.description}"), BarColumn(), *done, TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task(what, total=total)
         yield lambda count: bar.advance(task, count)

@@ -9,7 +9,7 @@ import click
 
 from consentum.cli import patient_consents, patient_helpers
 from consentum.cli.custodian import ID, moment
-from consentum.cli.output import home_option, json_option, show
+from consentum.cli.output import home_option, json_option, progress, show
 
 
 @click.group("patient")
@@ -107,10 +107,11 @@ def record(record: bytes, out: Path, home: Path, as_json: bool) -> None:
     from consentum.sdk import looking  # noqa: PLC0415 - as above
     from consentum.wiring.patient import open_patient  # noqa: PLC0415 - as above
 
-    header, content = looking.record(open_patient(home), record)
-    looking.save(out, content)
-    data = {"name": header.name, "type": header.content_type, "bytes": len(content), "out": str(out)}
-    show(data, [f"{header.name} ({header.content_type}), {len(content)} bytes: {out}"], as_json)
+    with looking.record(open_patient(home), record) as found, progress("reading", found.size, in_bytes=True) as advance:
+        looking.save(out, found, advance)
+    header = found.header
+    data = {"name": header.name, "type": header.content_type, "bytes": found.size, "out": str(out)}
+    show(data, [f"{header.name} ({header.content_type}), {found.size} bytes: {out}"], as_json)
 
 
 @group.command("export")

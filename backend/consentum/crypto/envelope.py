@@ -151,12 +151,18 @@ class EnvelopeReader:
         end = min(begin + length, self._start + self.size)
         parts = []
         while begin < end:
-            index = 0 if begin < _FIRST_ROOM else 1 + (begin - _FIRST_ROOM) // _ROOM
+            index = _segment_of(begin)
             at = self._position(index)
             part = bytes(self._segment(index)[begin - at : end - at])  # a copy: the next segment takes the buffer
             parts.append(part)
             begin += len(part)
         return b"".join(parts)
+
+    def segments(self, offset: int, length: int) -> range:
+        """The segments that `read_at` of this would touch."""
+        begin = self._start + min(offset, self.size)
+        end = min(begin + length, self._start + self.size)
+        return range(_segment_of(begin), _segment_of(end - 1) + 1) if end > begin else range(0)
 
     @staticmethod
     def _position(index: int) -> int:
@@ -217,6 +223,11 @@ class _SegmentCipher:
         if len(self._buffer) < size:
             self._buffer = memoryview(bytearray(size))
         return self._buffer[:size]
+
+
+def _segment_of(position: int) -> int:
+    """Which segment holds a byte of the plaintext, its header included."""
+    return 0 if position < _FIRST_ROOM else 1 + (position - _FIRST_ROOM) // _ROOM
 
 
 def _segments(first: bytes, first_room: int, source: BinaryIO, room: int) -> Iterator[tuple[int, bytes, bool]]:

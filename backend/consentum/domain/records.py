@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from eth_utils.crypto import keccak
 
 from consentum.domain.cid import Cid
+
+# A content above this is never held whole: it is sealed, sent, fetched and opened as a stream. In bytes.
+LARGE_BYTES: Final = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

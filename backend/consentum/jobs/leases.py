@@ -12,15 +12,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from consentum.crypto import envelope
 from consentum.domain.cid import Cid
 from consentum.errors import ConsentChanged, UnavailableError
 from consentum.flow.client.collect import Collected, Collector, Key, collect_again, sign_release
+from consentum.flow.client.opening import is_large
 from consentum.flow.client.receipts import total
 from consentum.flow.wire import Answer, ReleaseRequest
-from consentum.jobs.source import Batch, JobRecord
+from consentum.jobs.large import LargeRecord
+from consentum.jobs.source import Batch, JobRecord, Ranged
 from consentum.ports.peers import Depository
 from consentum.wiring.runner import Clocks
 
@@ -58,6 +61,9 @@ class LeasedRecords:
         self._order: list[bytes] = []
         self._ended: dict[int, bool] = {}  # position to whether the job was told
         self._pseudonyms: Mapping[bytes, str] = {}
+        self._larges: dict[Cid, bool] = {}
+        self._reading = threading.RLock()  # of the one large record that is open
+        self._large: tuple[int, LargeRecord] | None = None
         self._largest = 0
         self.schema: Sequence[Any] = ()
 
@@ -98,9 +104,12 @@ class LeasedRecords:
         position, held = start, 0
         while position < len(self._order) and len(records) < count and held < BATCH_BYTES:
             wanted = self._alive(position, min(count - len(records), self._fitting()))
-            sealed = self._content.get_all([self._cids[self._order[n]] for n in wanted]) if wanted else {}
+            small = [cid for n in wanted if not self._is_large(cid := self._cids[self._order[n]])]
+            sealed = self._content.get_all(small) if small else {}
             sizes = [len(content) for content in sealed.values()]
             self._largest, held = max([self._largest, *sizes]), held + sum(sizes)
+            if len(small) < len(wanted):
+                held = BATCH_BYTES  # a large record is the last of its batch: it stays open while the job reads it
             for n in wanted:
                 opened = self._open(n, sealed)
                 if opened is not None:
@@ -109,6 +118,11 @@ class LeasedRecords:
             if self._must_tell():
                 return Batch((), start, self._tell(), changed=True)
         return Batch(tuple(records), position if position < len(self._order) else None, self._tell())
+
+    def read(self, position: int, offset: int, length: int) -> bytes:
+        """See `Source`."""
+        with self._reading:
+            return self._large_at(position).read_at(lambda: self._key_at(position), offset, length)
 
     def finish(self) -> None:
         """Before outputs leave: whatever was read under a decision older than a minute is decided once more.
@@ -124,14 +138,50 @@ class LeasedRecords:
         """Drops keys at the end of their lease; called every second, so a second early rather than late."""
         with self._lock:
             for page in self.pages:
-                if page.keys and self._age(page) >= KEY_SECONDS - SWEEP_SECONDS:
+                if self._age(page) >= KEY_SECONDS - SWEEP_SECONDS:
                     page.keys = {}
+                    self._forget_large(page)
 
     def forget(self) -> None:
         """Drops every key."""
         with self._lock:
             for page in self.pages:
                 page.keys = {}
+                self._forget_large(page)
+
+    def close(self) -> None:
+        """Drops every key and lets go of the record that is open."""
+        self.forget()
+        with self._reading:
+            if self._large is not None:
+                self._large[1].close()
+                self._large = None
+
+    def _forget_large(self, page: Page) -> None:
+        large = self._large
+        if large is not None and self._page_of[self._order[large[0]]] is page:
+            large[1].forget()
+
+    def _is_large(self, cid: Cid) -> bool:
+        if cid not in self._larges:
+            self._larges[cid] = is_large(self._content, cid)
+        return self._larges[cid]
+
+    def _large_at(self, position: int) -> LargeRecord:
+        """The large record at a position; the one that was open is closed."""
+        if self._large is None or self._large[0] != position:
+            if self._large is not None:
+                self._large[1].close()
+                self._large = None
+            self._large = position, LargeRecord(self._content.open(self._cids[self._order[position]]))
+        return self._large[1]
+
+    def _key_at(self, position: int) -> bytes:
+        """ConsentChanged if the record is released no longer."""
+        key = self._key(self._order[position])
+        if key is None:
+            raise ConsentChanged
+        return key.key
 
     def _fitting(self) -> int:
         """How many records fit into a batch if all are as large as the largest so far; the first comes alone."""
@@ -143,11 +193,22 @@ class LeasedRecords:
 
     def _open(self, position: int, sealed: Mapping[Cid, bytes]) -> JobRecord | None:
         identity = self._order[position]
+        if self._is_large(self._cids[identity]):
+            return self._open_large(position)
         key = self._key(identity)
         if key is None:
             return None
         header, plain = envelope.open_(key.key, sealed[self._cids[identity]])
         return JobRecord(self._pseudonyms[identity], header.name, header.content_type, plain)
+
+    def _open_large(self, position: int) -> JobRecord | None:
+        try:
+            with self._reading:
+                header, size = self._large_at(position).about(lambda: self._key_at(position))
+        except ConsentChanged:
+            return None
+        held = Ranged(position, size, partial(self.read, position))
+        return JobRecord(self._pseudonyms[self._order[position]], header.name, header.content_type, held)
 
     def _key(self, identity: bytes) -> Key | None:
         """The leased key; None if the record is released no longer. UnavailableError: the servers took so long that
@@ -169,6 +230,7 @@ class LeasedRecords:
     def _renew(self, page: Page) -> None:
         with self._lock:
             page.keys = {}
+            self._forget_large(page)
         found = self._ask(page)
         gone = page.alive - {key.record for key in found.keys}
         page.alive -= gone

@@ -103,7 +103,7 @@ def _outputs(process: RunnerProcess, attempt: Attempt) -> Mapping[str, Any]:
         return outputs
     finally:
         if attempt.leases is not None:
-            attempt.leases.forget()
+            attempt.leases.close()
         client.close()
 
 

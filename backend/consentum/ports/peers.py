@@ -4,8 +4,8 @@ refuses comes back as the same error it raised there."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, BinaryIO, Protocol
 
 from consentum.domain.cid import Cid
 
@@ -43,12 +43,22 @@ class NoticePeer(Protocol):
 
 
 class Depository(Protocol):
-    """Where a custodian puts sealed records, and a runner gets them."""
+    """Where a custodian puts sealed records, and a runner gets them. What is larger than domain.records.LARGE_BYTES
+    goes by file, in constant memory; the rest by many at once."""
 
     def put_all(self, contents: Sequence[bytes]) -> list[Cid]:
         """Stores and pins each content as one file; CIDs in order, computed here before anything is sent."""
         ...
 
+    def put_file(self, cid: Cid, source: BinaryIO, advance: Callable[[int], None]) -> None:
+        """Stores and pins the one content that `source` holds, known by its CID; goes on where an earlier try was
+        interrupted. advance is told of every byte. CorruptError if the content is another's."""
+        ...
+
     def get_all(self, cids: Sequence[Cid]) -> dict[Cid, bytes]:
         """The contents, every block verified. CorruptError names what is not what its CID says."""
+        ...
+
+    def open(self, cid: Cid) -> BinaryIO:
+        """One content to read and seek in, every block fetched when it is needed, and verified; to be closed."""
         ...

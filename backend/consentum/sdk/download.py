@@ -14,16 +14,19 @@ from consentum.domain.parsing import as_bytes
 from consentum.domain.terms import Category
 from consentum.errors import CorruptError, MalformedError, Reason, RefusedError
 from consentum.flow.client import submission
-from consentum.flow.client.collect import Collected, collect
+from consentum.flow.client.collect import Collected, Key, collect
+from consentum.flow.client.opening import Opened, is_large
 from consentum.flow.client.submission import Plan
 from consentum.flow.wire import MAX_PAGE
-from consentum.jobs.source import JobRecord
+from consentum.jobs.source import JobRecord, Ranged
 from consentum.wiring.client import Connection
 from consentum.wiring.runner import collector_for
 
 RELEASE_SECONDS = 300
 CACHE_FILE = "records.db"
 MAX_RECORDS = 1_000_000
+# So many small records are fetched at a time: at most 128 MiB.
+FEW = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ class Row:
 def download(
     connection: Connection, session: Session, plan: Plan, categories: Category, committees: Sequence[str] | None
 ) -> Iterator[JobRecord]:
-    """Asks page by page, so that memory holds one page, whatever the cohort. RefusedError(TOO_FEW_SHARES) if the
+    """Asks page by page, so that memory holds a few records, whatever the cohort. RefusedError(TOO_FEW_SHARES) if the
     servers do not answer; CorruptError for a committee that is none of `committees`."""
     job, signature = submission.question(connection.deployment.user_domain, connection.key, plan)
     rows = _rows(session, job, signature, categories)
@@ -80,7 +83,19 @@ def _pages(connection: Connection, job: Job, signature: bytes, rows: Sequence[Ro
 
 
 def _opened(content: GatewayContent, page: Collected, pseudonyms: Mapping[bytes, str]) -> Iterator[JobRecord]:
-    sealed = content.get_all([key.cid for key in page.keys])
-    for key in page.keys:
-        header, plain = envelope.open_(key.key, sealed[key.cid])
-        yield JobRecord(pseudonyms[key.record], header.name, header.content_type, plain)
+    """In the page's order. A large record is read from the gateway as it is used."""
+    for start in range(0, len(page.keys), FEW):
+        few = page.keys[start : start + FEW]
+        larges = {key.cid for key in few if is_large(content, key.cid)}
+        sealed = content.get_all([key.cid for key in few if key.cid not in larges])
+        for key in few:
+            if key.cid in larges:
+                yield _large(content, key, pseudonyms[key.record])
+            else:
+                header, plain = envelope.open_(key.key, sealed[key.cid])
+                yield JobRecord(pseudonyms[key.record], header.name, header.content_type, plain)
+
+
+def _large(content: GatewayContent, key: Key, pseudonym: str) -> JobRecord:
+    opened = Opened(key.key, content.open(key.cid))
+    return JobRecord(pseudonym, opened.header.name, opened.header.content_type, Ranged(0, opened.size, opened.read_at))

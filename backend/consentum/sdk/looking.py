@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import json
-import os
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -13,11 +14,12 @@ from typing import Any
 
 from consentum.adapters.peers.content import GatewayContent
 from consentum.adapters.peers.http import HttpClient
-from consentum.crypto.envelope import Header
+from consentum.adapters.store.new_file import new_file
 from consentum.domain.parsing import as_bytes, as_integer, as_list, as_object, hexed
 from consentum.domain.terms import Category, words_of
-from consentum.errors import ConflictError, ConsentumError, NotFoundError
-from consentum.flow.client.own import Reader, read
+from consentum.errors import ConsentumError, NotFoundError
+from consentum.flow.client.opening import Opened
+from consentum.flow.client.own import Reader, opened
 from consentum.flow.client.uses import ServerUses, uses_of
 from consentum.sdk import enrolling, granting
 from consentum.wiring.patient import PatientHome
@@ -70,15 +72,15 @@ def _remember_committees(home: PatientHome, committees: set[bytes]) -> None:
     home.book.remember({member: endpoint for member, endpoint in endpoints.items() if endpoint})
 
 
-def record(home: PatientHome, identity: bytes) -> tuple[Header, bytes]:
-    """One of her records, in the clear. NotFoundError if the gateway lists no such record of hers."""
+def record(home: PatientHome, identity: bytes) -> Opened:
+    """One of her records, in the clear; to be closed. NotFoundError if the gateway lists no such record of hers."""
     wanted = [one for one in records(home) if one.record == identity]
     if not wanted:
         raise NotFoundError("no such record of yours", field="record")
     return _open(home, wanted[0])
 
 
-def _open(home: PatientHome, owned: Owned) -> tuple[Header, bytes]:
+def _open(home: PatientHome, owned: Owned) -> Opened:
     connection = home.connection
     reader = Reader(
         ledger=connection.ledger,
@@ -87,7 +89,7 @@ def _open(home: PatientHome, owned: Owned) -> tuple[Header, bytes]:
         peers=home.key_servers(),
         depository=GatewayContent(home.client(), home.connection.home / "cache.db"),
     )
-    return read(reader, owned.record, owned.committee)
+    return opened(reader, owned.record, owned.committee)
 
 
 class _Journal:
@@ -138,7 +140,7 @@ def export(home: PatientHome, out: Path) -> dict[str, Any]:
     found = uses(home)
     owned = records(home)
     missing = {one.server: one.failure for one in found if one.failure}
-    with _new_file(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with new_file(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in (
             ("consents.json", [one.to_json() for one in given]),
             ("enrolments.json", enrolling.enrolments(home)),
@@ -148,13 +150,22 @@ def export(home: PatientHome, out: Path) -> dict[str, Any]:
             archive.writestr(name, json.dumps(content, indent=2))
         for one in owned:
             try:
-                header, content_ = _open(home, one)
+                _add(archive, home, one, out.parent)
             except ConsentumError as error:
                 missing[hexed(one.record)] = error.code
-                continue
-            archive.writestr(f"records/{one.record.hex()}/{_safe(header.name)}", content_)
         archive.writestr("missing.json", json.dumps(missing, indent=2))
     return {"records": len(owned), "missing": missing}
+
+
+def _add(archive: zipfile.ZipFile, home: PatientHome, owned: Owned, folder: Path) -> None:
+    """One record into the archive, whole or not at all: it is read to its end before."""
+    with _open(home, owned) as found, tempfile.TemporaryFile(dir=folder) as whole:
+        for chunk in found.chunks():
+            whole.write(chunk)
+        whole.seek(0)
+        name = f"records/{owned.record.hex()}/{_safe(found.header.name)}"
+        with archive.open(name, "w", force_zip64=True) as entry:
+            shutil.copyfileobj(whole, entry, 1 << 20)
 
 
 def _safe(name: str) -> str:
@@ -163,17 +174,10 @@ def _safe(name: str) -> str:
     return last if last.strip(". ") and last.isprintable() else "record"
 
 
-def _new_file(path: Path) -> Any:
-    """A file only its owner can read. ConflictError if there is one already."""
-    try:
-        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
-    except FileExistsError:
-        raise ConflictError("there is a file already", field="out") from None
-    except OSError:
-        raise NotFoundError("the file cannot be made there", field="out") from None
-
-
-def save(path: Path, content: bytes) -> None:
-    """Writes a new file that only its owner can read."""
-    with _new_file(path) as file:
-        file.write(content)
+def save(path: Path, content: Opened, advance: Callable[[int], None] = lambda _: None) -> None:
+    """Writes a new file that only its owner can read, in constant memory; it is there when it is whole. advance is told
+    of every byte."""
+    with new_file(path) as file:
+        for chunk in content.chunks():
+            file.write(chunk)
+            advance(len(chunk))

@@ -118,6 +118,7 @@ INVITES = exactly(
     tickets=list_of(exactly(ticket=hex_of(32), expires={"type": "integer", "minimum": 0})),
 )
 FORM = exactly(text={"type": "string", "minLength": 1})
+UPLOAD = exactly(cid={"type": "string"}, size={"type": "integer", "minimum": 1, "maximum": 1 << 40})
 CIDS = exactly(cids=list_of({"type": "string"}))
 DEPOSITS = exactly(requests={"type": "object", "additionalProperties": DEPOSIT, "minProperties": 2})
 COHORT = exactly(job=message("Job"), jobSignature=HEX, categories={"type": "integer", "minimum": 1})
@@ -150,3 +151,4 @@ RESULT: Schema = {
     ]
 }
 CAR = {"requestBody": {"required": True, "content": {"application/vnd.ipld.car": {"schema": {"type": "string"}}}}}
+PIECE = {"requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string"}}}}}

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from consentum.adapters.ipfs.spool_folder import SpoolFolder
 from consentum.adapters.peers.content import GatewayContent
 from consentum.adapters.store.custody import CustodyFile
 from consentum.flow.client.deposit import Custodian, sealing_targets
@@ -16,6 +17,7 @@ from consentum.ports.custody import CustodyBook
 from consentum.wiring.client import Connection, connect
 
 BOOK_FILE = "custodian.db"
+SPOOL_FOLDER = "spool"
 
 
 @dataclass(kw_only=True)
@@ -30,7 +32,14 @@ class CustodianHome:
             return dict(self.connection.gateway.post("/v1/deposits", dict(batch)))
 
         ledger = self.connection.ledger
-        return Filing(ledger=ledger, book=self.book, send=send, now=lambda: ledger.view().latest.timestamp)
+        return Filing(
+            ledger=ledger,
+            book=self.book,
+            spool=SpoolFolder(self.connection.home / SPOOL_FOLDER),
+            depository=GatewayContent(self.connection.gateway),
+            send=send,
+            now=lambda: ledger.view().latest.timestamp,
+        )
 
     def depositor(self, committee_id: bytes) -> Custodian:
         """Who deposits, for one committee. NotFoundError if there is no such committee, UnavailableError or

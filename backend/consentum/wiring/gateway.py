@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds a gateway from its folder: settings.json, keys.json (0600), gateway.db, and what keeps the records."""
+"""Builds a gateway from its folder: settings.json, keys.json (0600), gateway.db, uploads/, and the records' store."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from consentum.adapters.store.sealed import SealedFile
 from consentum.adapters.store.shared import SharedRows
 from consentum.adapters.store.studies import StudyShelf
 from consentum.adapters.store.transactions import TransactionBook
+from consentum.adapters.store.uploads import UploadFolder
 from consentum.crypto.signing import WalletKey
 from consentum.crypto.typed import address_bytes
 from consentum.domain.profiles import profile_for
@@ -51,6 +52,7 @@ KEY_FILE = "keys.json"
 RETRY_SECONDS = 5.0
 TEND_SECONDS = 2.0
 TAKE_OVER_SECONDS = 1.0
+SWEEP_SECONDS = 600.0
 
 
 class KeyServers:
@@ -78,6 +80,7 @@ class GatewayProcess:
     gateway: Gateway
     file: SealedFile
     content: ContentStore
+    uploads: UploadFolder
     desk: LoginDesk
     deployment: Deployment
     settings: GatewaySettings
@@ -134,6 +137,7 @@ class GatewayProcess:
         """Background work, each with the seconds between two rounds of it."""
         jobs: list[tuple[Callable[[], object], float]] = [(lambda: retry_deposits(self.gateway), RETRY_SECONDS)]
         jobs.append((lambda: retry_retractions(self.gateway), RETRY_SECONDS))
+        jobs.append((self.uploads.sweep, SWEEP_SECONDS))
         if self.settings.relay:
             batch, wait = self.settings.relay_batch, self.settings.relay_wait_seconds
             jobs.append((lambda: relay_endings(self.gateway, batch), wait))
@@ -149,6 +153,7 @@ class GatewayProcess:
 
     def close(self) -> None:
         """Lets go of the folder."""
+        self.uploads.close()
         self.content.close()
         self.file.close()
         for lock in (self.lock, self._mine):
@@ -224,8 +229,8 @@ def build(folder: Path, relay: bool = True, worker: bool = False) -> GatewayProc
         lambda challenge: shared.spend("challenge", challenge, 2 * CHALLENGE_SECONDS),
     )
     content = content_store(settings, folder)
-    kept = upkeep(content, settings, folder)
-    return GatewayProcess(gateway, file, content, desk, deployment, settings, folder, lock, kept)
+    uploads, kept = UploadFolder(folder / "uploads", content), upkeep(content, settings, folder)
+    return GatewayProcess(gateway, file, content, uploads, desk, deployment, settings, folder, lock, kept)
 
 
 def _sponsorship(settings: GatewaySettings) -> Sponsorship:

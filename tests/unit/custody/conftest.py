@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from consentum.adapters.ipfs.spool_folder import SpoolFolder
 from consentum.adapters.store.custody import CustodyFile
 from consentum.crypto.signing import WalletKey
 from consentum.domain.invites import Invite
@@ -76,7 +77,14 @@ class Ward:
         return answer
 
     def filing(self) -> filing.Filing:
-        return filing.Filing(ledger=self.world.ledger, book=self.book, send=self.send, now=lambda: NOW)
+        return filing.Filing(
+            ledger=self.world.ledger,
+            book=self.book,
+            spool=SpoolFolder(self.folder / "spool"),
+            depository=self.world.depository,
+            send=self.send,
+            now=lambda: NOW,
+        )
 
     def deposit(self, entries: list[Entry]) -> filing.Report:
         enrolments = custody.enrolments_by_number(self.book)

@@ -65,6 +65,7 @@ class Home(CustodianHome):
 @pytest.fixture
 def home(ward: Ward) -> Home:
     connection = SimpleNamespace(
+        home=ward.folder,
         identity=ward.custodian,
         key=ward.world.hospital,
         ledger=ward.world.ledger,

@@ -13,6 +13,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from consentum.adapters.chain.deployment import Deployment
+from consentum.adapters.store.uploads import UploadFolder
 from consentum.flow.gateway import hedge, jobs
 from consentum.flow.gateway.gateway import Gateway, Sponsorship
 from consentum.flow.login import LoginDesk
@@ -78,13 +79,15 @@ def sponsorship_of(world: World) -> Sponsorship:
     return Sponsorship(frozenset({world.hospital.address.lower()}), people)
 
 
-def process_of(gateway: Gateway, *custodians: str) -> Any:
-    """What create_app needs of a GatewayProcess."""
+def process_of(gateway: Gateway, *custodians: str, folder: Path | None = None) -> Any:
+    """What create_app needs of a GatewayProcess. folder: for uploads."""
+    content = MemoryContentStore()
     where = "0x" + "11" * 20
     deployment = Deployment(DOMAIN.chain_id, where, DOMAIN.contract, where, POLICY, where, where, "hash")
     return SimpleNamespace(
         gateway=gateway,
-        content=MemoryContentStore(),
+        content=content,
+        uploads=None if folder is None else UploadFolder(folder / "uploads", content),
         desk=LoginDesk(gateway.ledger, DOMAIN, ORIGIN, lambda: float(NOW)),
         deployment=deployment,
         settings=SimpleNamespace(max_body_bytes=MAX_BODY, key_servers=("http://1", "http://2"), custodians=custodians),
@@ -98,9 +101,9 @@ def process_of(gateway: Gateway, *custodians: str) -> Any:
 
 
 @pytest.fixture
-def client(gateway: Gateway, world: World) -> Iterator[TestClient]:
+def client(gateway: Gateway, world: World, tmp_path: Path) -> Iterator[TestClient]:
     """The application, asked as from outside: what goes wrong inside is an answer here too."""
-    app = create_app(process_of(gateway, world.hospital.address))
+    app = create_app(process_of(gateway, world.hospital.address, folder=tmp_path))
     with TestClient(app, base_url=ORIGIN, raise_server_exceptions=False) as made:
         yield made
 

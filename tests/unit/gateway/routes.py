@@ -29,7 +29,7 @@ from tests.unit.gateway.conftest import ORIGIN
 
 ANYBODY, SIGNED_IN, SIGNATURE = "anybody", "whoever signed in", "whoever holds the signature"
 KNOWS, PAID, MEMBER = "whoever knows the id", "for those the gateway pays for", "a member of the board"
-LEAD = "the study's lead"
+LEAD, UPLOADER = "the study's lead", "whoever began the upload"
 SUBJECT, CUSTODIAN, PARTY, RUNNER = "the subject", "the custodian", "requester and runner", "the job's runner"
 REQUESTER, BOARD = "the job's requester", "the study's board"
 
@@ -48,6 +48,12 @@ ACCESS = {
     ("get", "/v1/forms/{form}"): ANYBODY,
     ("post", "/v1/content"): CUSTODIAN,
     ("post", "/v1/content/car"): ANYBODY,
+    ("post", "/v1/uploads"): CUSTODIAN,
+    ("patch", "/v1/uploads/{upload}"): UPLOADER,
+    ("get", "/v1/uploads/{upload}"): UPLOADER,
+    ("head", "/v1/uploads/{upload}"): UPLOADER,
+    ("get", "/ipfs/{cid}"): KNOWS,
+    ("head", "/ipfs/{cid}"): KNOWS,
     ("post", "/v1/deposits"): CUSTODIAN,
     ("post", "/v1/retractions"): CUSTODIAN,
     ("post", "/v1/cohorts"): PARTY,
@@ -83,8 +89,8 @@ ACCESS = {
     ("post", "/v1/enrolments/{enrolment}/recognise"): CUSTODIAN,
     ("get", "/v1/records"): SUBJECT,
 }
-# Boards, studies and identities have a module of their own: what is theirs must exist first.
-ELSEWHERE = (ANYBODY, SIGNATURE, KNOWS, PAID, MEMBER, LEAD)
+# Boards, studies, identities and uploads have modules of their own: what is theirs must exist first.
+ELSEWHERE = (ANYBODY, SIGNATURE, KNOWS, PAID, MEMBER, LEAD, UPLOADER)
 WITH_SESSION = [route for route, who in ACCESS.items() if who not in ELSEWHERE]
 # Nothing is in theirs that could be wrong.
 WITHOUT_BODY = (
@@ -209,6 +215,7 @@ REQUESTS: dict[tuple[str, str], Callable[[Gateway, World], Any]] = {
     ("get", "/v1/consents"): lambda gateway, world: None,
     ("post", "/v1/forms"): lambda gateway, world: {"text": "I agree."},
     ("post", "/v1/content"): lambda gateway, world: None,
+    ("post", "/v1/uploads"): lambda gateway, world: {"cid": one_record()[0], "size": 6},
     ("post", "/v1/deposits"): lambda gateway, world: world.batch().to_json(),
     ("post", "/v1/retractions"): good_retraction,
     ("post", "/v1/cohorts"): good_job,

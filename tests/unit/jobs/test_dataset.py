@@ -201,7 +201,7 @@ def test_a_frame_with_too_large_a_head_is_corrupt() -> None:
 
 
 @pytest.mark.parametrize(
-    "asked", [b"", b"x\n", b"-1 1\n", b"0\n", b"21 1\n", b"0 0\n", b"0 33\n", b"0 1 1\n", b"9" * 99]
+    "asked", [b"", b"x\n", b"-1 1\n", b"0\n", b"21 1\n", b"0 0\n", b"0 33\n", b"20 0 1\n", b"0 0 1048577\n", b"9" * 99]
 )
 def test_a_question_that_cannot_be_is_not_answered(asked: bytes) -> None:
     source, sink = HeldRecords(RECORDS), io.BytesIO()

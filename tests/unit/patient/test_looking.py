@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -12,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from consentum.crypto import envelope
 from consentum.crypto.signing import WalletKey
 from consentum.domain.parsing import hexed
 from consentum.errors import ConflictError, CorruptError, NotFoundError, RefusedError, UnavailableError
 from consentum.flow.client import own
 from consentum.flow.client.deposit import Batch
+from consentum.flow.client.opening import Opened
 from consentum.flow.client.uses import PROVED, WAITING, ServerUses, uses_of
 from consentum.flow.gateway import forward
 from consentum.ports.chain import Anchor
@@ -38,6 +41,11 @@ def record_of(batch: Batch, who: WalletKey) -> bytes:
     return next(record.id for record in batch.records if record.subject == who.address.lower())
 
 
+def content(opened: Opened) -> bytes:
+    with opened:
+        return b"".join(opened.chunks())
+
+
 def reader(home: Home, key: WalletKey) -> own.Reader:
     world = home.world
     return own.Reader(ledger=world.ledger, domain=DOMAIN, signer=key, peers=world.peers, depository=world.depository)
@@ -45,8 +53,9 @@ def reader(home: Home, key: WalletKey) -> own.Reader:
 
 def test_a_patient_reads_her_own_record_with_her_key_alone(home: Home) -> None:
     batch = deposited(home)
-    header, content = own.read(reader(home, home.world.alice), record_of(batch, home.world.alice), COMMITTEE)
-    assert (header.name, header.content_type, content) == ("0.json", "application/json", b'{"n": 0}')
+    found = own.opened(reader(home, home.world.alice), record_of(batch, home.world.alice), COMMITTEE)
+    assert (found.header.name, found.header.content_type) == ("0.json", "application/json")
+    assert content(found) == b'{"n": 0}'
 
 
 def test_another_patients_record_is_one_that_is_not_there(home: Home) -> None:
@@ -54,7 +63,7 @@ def test_another_patients_record_is_one_that_is_not_there(home: Home) -> None:
     said = []
     for record in (record_of(batch, home.world.bob), bytes(32)):
         with pytest.raises(NotFoundError) as caught:
-            own.read(reader(home, home.world.alice), record, COMMITTEE)
+            own.opened(reader(home, home.world.alice), record, COMMITTEE)
         said.append(str(caught.value))
     assert said[0] == said[1]
 
@@ -63,10 +72,10 @@ def test_one_server_down_is_no_matter_and_two_are(home: Home) -> None:
     batch = deposited(home)
     record = record_of(batch, home.world.alice)
     home.world.peers[0].fault = "down"
-    assert own.read(reader(home, home.world.alice), record, COMMITTEE)[1] == b'{"n": 0}'
+    assert content(own.opened(reader(home, home.world.alice), record, COMMITTEE)) == b'{"n": 0}'
     home.world.peers[1].fault = "down"
     with pytest.raises(RefusedError, match="1 of 2"):
-        own.read(reader(home, home.world.alice), record, COMMITTEE)
+        own.opened(reader(home, home.world.alice), record, COMMITTEE)
 
 
 def test_stored_noise_is_corrupt(home: Home) -> None:
@@ -74,7 +83,7 @@ def test_stored_noise_is_corrupt(home: Home) -> None:
     for cid in home.world.depository.contents:
         home.world.depository.contents[cid] = b"other"
     with pytest.raises(CorruptError):
-        own.read(reader(home, home.world.alice), record_of(batch, home.world.alice), COMMITTEE)
+        own.opened(reader(home, home.world.alice), record_of(batch, home.world.alice), COMMITTEE)
 
 
 def test_her_list_names_her_records_and_remembers_where_their_servers_are(home: Home) -> None:
@@ -129,7 +138,7 @@ def used(home: Home, **lies: dict[str, Any]) -> list[ServerUses]:
 
 def read_once(home: Home) -> None:
     batch = deposited(home)
-    own.read(reader(home, home.world.alice), record_of(batch, home.world.alice), COMMITTEE)
+    own.opened(reader(home, home.world.alice), record_of(batch, home.world.alice), COMMITTEE)
 
 
 def test_anchored_entries_are_proved(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,7 +198,9 @@ def test_everything_goes_into_one_file_and_what_is_missing_is_named(
 ) -> None:
     batch = deposited(home)
     monkeypatch.setattr(looking, "uses", lambda _: [ServerUses("0x01", failure="UNAVAILABLE")])
-    monkeypatch.setattr(looking, "_open", lambda h, one: own.read(reader(h, h.world.alice), one.record, one.committee))
+    monkeypatch.setattr(
+        looking, "_open", lambda h, one: own.opened(reader(h, h.world.alice), one.record, one.committee)
+    )
     out = tmp_path / "all.zip"
     done = looking.export(home, out)
     assert done == {"records": 1, "missing": {"0x01": "UNAVAILABLE"}}
@@ -211,11 +222,25 @@ def test_a_name_the_custodian_chose_never_leads_out_of_the_folder(name: str) -> 
     assert safe not in (".", "..")
 
 
+def sealed(content: bytes) -> Opened:
+    key = envelope.new_key()
+    return Opened(key, io.BytesIO(envelope.seal(key, envelope.Header("a", "b"), content)))
+
+
+def test_a_file_that_cannot_be_read_to_its_end_is_not_there(tmp_path: Path) -> None:
+    key, header = envelope.new_key(), envelope.Header("a", "b")
+    damaged = bytearray(envelope.seal(key, header, bytes(5 << 20)))
+    damaged[3 << 20] ^= 1
+    with pytest.raises(CorruptError), Opened(key, io.BytesIO(damaged)) as opened:
+        looking.save(tmp_path / "mine", opened)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_that_is_there_is_not_written_over(tmp_path: Path) -> None:
     out = tmp_path / "mine"
-    looking.save(out, b"first")
+    looking.save(out, sealed(b"first"))
     with pytest.raises(ConflictError):
-        looking.save(out, b"second")
+        looking.save(out, sealed(b"second"))
     assert (out.read_bytes(), out.stat().st_mode & 0o777) == (b"first", 0o600)
     with pytest.raises(NotFoundError):
-        looking.save(tmp_path / "none" / "mine", b"x")
+        looking.save(tmp_path / "none" / "mine", sealed(b"x"))

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from consentum.adapters.ipfs import car, unixfs
 from consentum.adapters.ipfs.embedded import EmbeddedStore
+from consentum.adapters.peers import uploads
+from consentum.adapters.peers.blocks import BlockReader, open_record
 from consentum.adapters.peers.http import HttpClient
+from consentum.adapters.peers.kept import Kept
 from consentum.domain.cid import Cid
 from consentum.errors import CorruptError, MalformedError
 
@@ -42,6 +46,9 @@ class GatewayContent:
             start = stop
         return roots
 
+    def put_file(self, cid: Cid, source: BinaryIO, advance: Callable[[int], None]) -> None:
+        uploads.send(self._client, cid, source, advance)
+
     def get_all(self, cids: Sequence[Cid]) -> dict[Cid, bytes]:
         assert self._cache is not None, "fetching needs a cache folder"
         store = EmbeddedStore(self._cache)
@@ -52,6 +59,12 @@ class GatewayContent:
             return {cid: _read(store, cid) for cid in cids}
         finally:
             store.close()
+
+    def open(self, cid: Cid) -> BinaryIO:
+        """See the port. What has arrived is kept beside the cache until all of it has, so that a run that was
+        interrupted does not fetch it again."""
+        kept = None if self._cache is None else Kept(self._cache.with_suffix(".blocks") / str(cid))
+        return cast("BinaryIO", open_record(BlockReader(self._client.base, self._client), cid, kept))
 
     def _fetch(self, store: EmbeddedStore, cids: Sequence[Cid]) -> None:
         body = {"cids": [str(cid) for cid in cids]}

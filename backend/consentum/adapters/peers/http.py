@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -15,7 +16,7 @@ from consentum.crypto.signing import Signer
 from consentum.crypto.typed import Domain
 from consentum.domain.messages import Login
 from consentum.domain.parsing import as_bytes, hexed
-from consentum.errors import ConsentumError, Reason, RefusedError, UnavailableError
+from consentum.errors import ConsentumError, NotFoundError, Reason, RefusedError, UnavailableError
 
 _BY_CODE: dict[str, type[ConsentumError]] = {
     kind.code: kind
@@ -72,8 +73,25 @@ class HttpClient:
     def post_bytes(self, path: str, body: bytes) -> Any:
         return _object(self._send("POST", path, content=body))
 
+    def patch_bytes(self, path: str, body: Iterable[bytes], length: int, headers: Mapping[str, str]) -> Any:
+        """body: its `length` bytes in small chunks, from the start each time it is iterated over."""
+        return _object(self._send("PATCH", path, content=body, headers={**headers, "Content-Length": str(length)}))
+
     def fetch_bytes(self, path: str, body: Any) -> bytes:
         return self._send("POST", path, json=body).content
+
+    def fetch(self, path: str, accept: str, limit: int) -> bytes:
+        """A body of at most `limit` bytes from a peer that may not be ours: its errors are perhaps no problem
+        documents. NotFoundError for any 404 or 410, UnavailableError for what may be better later."""
+        with self._errors(), self._client.stream("GET", path, headers={"Accept": accept}) as streamed:
+            response = self._read(streamed, limit)
+        if response.status_code in (404, 410):
+            raise NotFoundError("it is not there")
+        if response.status_code == 429:
+            raise UnavailableError(f"{self.base} asks to wait")
+        if not response.is_success:
+            raise _error(response)
+        return response.content
 
     def sign_in(self, signer: Signer, domain: Domain) -> None:
         """Signs a Login for this origin; later requests carry the session. One that is renewed is peers.session's."""
@@ -86,22 +104,27 @@ class HttpClient:
         self._headers = {"Authorization": f"Bearer {session.get('token', '')}"}
 
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
-        try:
-            with self._client.stream(method, path, headers=self._headers, **options) as streamed:
-                response = self._read(streamed)
-        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
-            raise Unanswered(f"{self.base} does not answer ({type(error).__name__})") from None
-        except httpx.HTTPError as error:
-            raise UnavailableError(f"{self.base} does not answer ({type(error).__name__})") from None
+        headers = {**self._headers, **options.pop("headers", {})}
+        with self._errors(), self._client.stream(method, path, headers=headers, **options) as streamed:
+            response = self._read(streamed, self._max)
         if response.is_success:
             return response
         raise _error(response)
 
-    def _read(self, streamed: httpx.Response) -> httpx.Response:
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (httpx.NetworkError, httpx.RemoteProtocolError) as error:
+            raise Unanswered(f"{self.base} does not answer ({type(error).__name__})") from None
+        except httpx.HTTPError as error:
+            raise UnavailableError(f"{self.base} does not answer ({type(error).__name__})") from None
+
+    def _read(self, streamed: httpx.Response, limit: int) -> httpx.Response:
         body = bytearray()
         for chunk in streamed.iter_bytes():
             body += chunk
-            if len(body) > self._max:
+            if len(body) > limit:
                 raise UnavailableError(f"{self.base} answers at too great a length")
         return httpx.Response(streamed.status_code, content=bytes(body))
 

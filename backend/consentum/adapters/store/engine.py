@@ -48,7 +48,7 @@ def storage_errors() -> Iterator[None]:
     except DBAPIError as error:
         raise RefusedError(Reason.STORE_UNAVAILABLE, type(error.orig).__name__) from None
     except OSError as error:
-        raise RefusedError(Reason.STORE_UNAVAILABLE, type(error).__name__) from None
+        raise RefusedError(Reason.STORE_UNAVAILABLE, error.strerror or type(error).__name__) from None
 
 
 @contextmanager

@@ -7,13 +7,14 @@ import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 from eth_utils.crypto import keccak
 
 from consentum.crypto import envelope, merkle, sealing, sharing, typed
 from consentum.crypto.signing import Signer
 from consentum.crypto.typed import Domain
+from consentum.domain.cid import Cid
 from consentum.domain.journal import DEPOSIT_CONTEXT
 from consentum.domain.messages import Deposit
 from consentum.domain.parsing import as_bytes, as_object, hexed
@@ -23,6 +24,7 @@ from consentum.flow.client.receipts import verify_signature
 from consentum.flow.wire import MAX_PAGE, DepositRequest, Enrolment
 from consentum.ports.chain import Block, Committee, Ledger
 from consentum.ports.peers import Depository, KeyServerPeer
+from consentum.ports.spool import Spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,30 +109,59 @@ class Custodian:
     depository: Depository
 
 
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """One record encrypted and named, its key still here. Nobody else has the key until a batch is signed."""
+
+    subject: str
+    categories: int
+    key: bytes = field(repr=False)
+    cid: Cid
+
+
 def prepare(custodian: Custodian, documents: Sequence[Document], enrolments: Sequence[Enrolment], now: int) -> Batch:
-    """D1 to D4 for at most 1,000 documents. The contents are stored when this returns; no server knows a share yet."""
-    if not 1 <= len(documents) <= MAX_PAGE:
-        raise MalformedError("a batch has 1 to 1,000 documents", field="documents")
-    # D1 encrypt, each record under a fresh key
+    """D1 to D4 for at most 1,000 documents in memory. The contents are stored when this returns; no server knows a
+    share yet."""
+    _require_page(documents)
+    return sign_batch(custodian, seal_all(custodian.depository, documents), enrolments, now)
+
+
+def seal_all(depository: Depository, documents: Sequence[Document]) -> list[Sealed]:
+    """D1 and D2: each encrypted under a fresh key, stored and pinned."""
     keys = [envelope.new_key() for _ in documents]
     sealed = [envelope.seal(key, d.header, d.content) for key, d in zip(keys, documents, strict=True)]
-    # D2 store and pin
-    cids = custodian.depository.put_all(sealed)
+    cids = depository.put_all(sealed) if sealed else []
+    return [Sealed(d.subject, d.categories, k, cid) for d, k, cid in zip(documents, keys, cids, strict=True)]
+
+
+def seal_file(spool: Spool, about: Document, source: BinaryIO) -> Sealed:
+    """D1 for a record that does not fit into memory: `about` is it without its content, which is read from `source`
+    and lies sealed in the spool when this returns. D2 comes after D4, from there: nobody waits for gigabytes to travel
+    with a key in memory."""
+    key = envelope.new_key()
+    cid = spool.fill(lambda sink: envelope.seal_stream(key, about.header, source, sink))
+    return Sealed(about.subject, about.categories, key, cid)
+
+
+def sign_batch(custodian: Custodian, sealed: Sequence[Sealed], enrolments: Sequence[Enrolment], now: int) -> Batch:
+    """D3 and D4 for at most 1,000 sealed records."""
+    _require_page(sealed)
     records = tuple(
         Record(
             custodian.address.lower(),
-            document.subject.lower(),
-            document.categories,
-            cid,
-            envelope.key_commitment(key),
+            one.subject.lower(),
+            one.categories,
+            one.cid,
+            envelope.key_commitment(one.key),
             custodian.committee_id,
             secrets.token_bytes(32),
         )
-        for document, key, cid in zip(documents, keys, cids, strict=True)
+        for one in sealed
     )
     root = merkle.root_of([record.id for record in records])
     # D3 split every key, seal each server's column in one message
-    columns = sharing.split(b"".join(keys), custodian.committee.threshold, len(custodian.committee.members))
+    joined = b"".join(one.key for one in sealed)
+    columns = sharing.split(joined, custodian.committee.threshold, len(custodian.committee.members))
     # D4 sign one deposit for the batch
     deposit = Deposit(custodian.address.lower(), custodian.committee_id, root, len(records), now)
     signature = custodian.signer.sign(typed.digest(custodian.domain, deposit))
@@ -142,3 +173,8 @@ def prepare(custodian: Custodian, documents: Sequence[Document], enrolments: Seq
         request = DepositRequest(deposit, signature, records, tuple(enrolments), target.epoch, message)
         requests.append((target.server, request))
     return Batch(deposit, records, tuple(requests))
+
+
+def _require_page(documents: Sequence[object]) -> None:
+    if not 1 <= len(documents) <= MAX_PAGE:
+        raise MalformedError("a batch has 1 to 1,000 documents", field="documents")

@@ -3,23 +3,34 @@
 
 A batch is written down, signed and sealed, before it is sent, and until every server's receipt was verified it is sent
 again byte by byte. What was uploaded without a signed batch is noise nobody has a key to.
+
+A record too large for memory is sealed into the spool. It is sent when its batch is written down, and the batch after
+it, so that no server is told of a record that is not stored. A spooled file that no open batch names has no key left:
+it goes.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from consentum.crypto.envelope import Header
 from consentum.domain.parsing import as_object, hexed
-from consentum.errors import ConsentumError, CorruptError, MalformedError, RefusedError, UnavailableError
-from consentum.flow.client.deposit import Batch, Custodian, Document, prepare, verify_receipt
-from consentum.flow.client.manifest import MAX_RECORD_BYTES, Entry
+from consentum.errors import (
+    ConsentumError,
+    CorruptError,
+    MalformedError,
+    RefusedError,
+    UnavailableError,
+)
+from consentum.flow.client.deposit import Batch, Custodian, sign_batch, verify_receipt
+from consentum.flow.client.manifest import Entry
+from consentum.flow.client.spooling import cids_of, sealed_entries, upload
 from consentum.flow.wire import MAX_PAGE, DepositRequest, Enrolment
 from consentum.ports.chain import Ledger
 from consentum.ports.custody import CustodyBook, Filed, SignedBatch, taken
+from consentum.ports.peers import Depository
+from consentum.ports.spool import Spool
 
 # The gateway takes a batch as one body of at most 16 MiB; a record is about this long in one server's part.
 BATCH_BODY_BYTES = 12 * 1024 * 1024
@@ -36,6 +47,8 @@ class Filing:
 
     ledger: Ledger
     book: CustodyBook
+    spool: Spool
+    depository: Depository
     send: Send
     now: Callable[[], int]
 
@@ -65,10 +78,26 @@ class Report:
             self.refused[state] = self.refused.get(state, 0) + many
 
 
-def resume(filing: Filing, report: Report) -> None:
-    """Sends again, unchanged, every batch that was not acknowledged."""
+class _Shown:
+    """How many bytes of so many are done, told to a progress bar; never back, never beyond."""
+
+    def __init__(self, total: int, advance: Callable[[int], None]) -> None:
+        self._total, self._advance, self.done = total, advance, 0
+
+    def to(self, done: int) -> None:
+        if self.done < (done := min(done, self._total)):
+            self._advance(done - self.done)
+            self.done = done
+
+    def add(self, many: int) -> None:
+        self.to(self.done + many)
+
+
+def resume(filing: Filing, report: Report, advance: Callable[[int], None] = lambda _: None) -> None:
+    """Sends again, unchanged, every batch that was not acknowledged. advance is told of bytes of large records."""
+    filing.spool.sweep(cids_of(filing.book.open_batches()))
     for batch in filing.book.open_batches():
-        report.count(_send(filing, batch), len(batch.files))
+        report.count(_send(filing, batch, advance), len(batch.files))
 
 
 def deposit(
@@ -79,27 +108,39 @@ def deposit(
     advance: Callable[[int], None],
 ) -> Report:
     """First what an earlier run left, then every entry that is neither deposited nor on its way. advance is told how
-    many lines are done. A file that changed since the manifest was read is refused (CHANGED)."""
+    many bytes are done. A file that changed since the manifest was read is refused (CHANGED)."""
+    shown = _Shown(sum(entry.size for entry in entries), advance)
     done_before = {key for key, one in taken(filing.book.files()).items() if one.state == "deposited"}
     report = Report(already=sum(_key(entry) in done_before for entry in entries))
-    resume(filing, report)
+    shown.to(sum(entry.size for entry in entries if _key(entry) in done_before))
+    resume(filing, report, shown.add)
     known = taken(filing.book.files())
     new = [entry for entry in entries if _key(entry) not in known]
-    advance(len(entries) - len(new))
+    finished = sum(entry.size for entry in entries) - sum(entry.size for entry in new)
+    shown.to(finished)
     done = 0
     for part in _parts(new, len(custodian.committee.members)):
         try:
-            states = _file_part(filing, custodian, part, enrolments)
+            # One batch of large records at a time may wait: their sealed files lie on this disk until they are sent.
+            _require_sent(filing)
+            states = _file_part(filing, custodian, part, enrolments, shown.add)
         except ConsentumError as error:
             report.stopped, report.left = error.code, len(new) - done
             break
         for state, many in states:
             report.count(state, many)
         done += len(part)
-        advance(len(part))
+        finished += sum(entry.size for entry in part)
+        shown.to(finished)
     if not report.stopped:
         _finish(filing, report)
     return report
+
+
+def _require_sent(filing: Filing) -> None:
+    waiting = cids_of(filing.book.open_batches())
+    if waiting & set(filing.spool.cids()):
+        raise UnavailableError("a large record is not sent yet")
 
 
 def _finish(filing: Filing, report: Report) -> None:
@@ -116,7 +157,7 @@ def _key(entry: Entry) -> tuple[bytes, str, int]:
 
 
 def _parts(entries: Sequence[Entry], servers: int) -> Iterator[list[Entry]]:
-    """Batches small enough for one body and for memory."""
+    """Batches small enough for one body, for memory and, but for one that is alone, for the spool."""
     most = max(1, min(MAX_PAGE, BATCH_BODY_BYTES // (RECORD_BODY_BYTES * servers)))
     part: list[Entry] = []
     size = 0
@@ -131,44 +172,32 @@ def _parts(entries: Sequence[Entry], servers: int) -> Iterator[list[Entry]]:
 
 
 def _file_part(
-    filing: Filing, custodian: Custodian, part: Sequence[Entry], enrolments: Mapping[str, Enrolment]
+    filing: Filing,
+    custodian: Custodian,
+    part: Sequence[Entry],
+    enrolments: Mapping[str, Enrolment],
+    advance: Callable[[int], None] = lambda _: None,
 ) -> list[tuple[str, int]]:
-    read = [(entry, content) for entry in part if (content := _content(entry)) is not None]
-    changed = [("CHANGED", len(part) - len(read))] if len(read) < len(part) else []
-    if not read:
+    sealed = sealed_entries(custodian.depository, filing.spool, part, enrolments)
+    changed = [("CHANGED", len(part) - len(sealed))] if len(sealed) < len(part) else []
+    if not sealed:
         return changed
-    documents = [_document(entry, content, enrolments[entry.number]) for entry, content in read]
-    hers = {entry.number: enrolments[entry.number] for entry, _ in read}
-    batch = prepare(custodian, documents, list(hers.values()), filing.now())
-    files = tuple(_filed(entry, record.id) for (entry, _), record in zip(read, batch.records, strict=True))
+    hers = {entry.number: enrolments[entry.number] for entry in sealed}
+    batch = sign_batch(custodian, list(sealed.values()), list(hers.values()), filing.now())
+    files = tuple(_filed(entry, record.id) for entry, record in zip(sealed, batch.records, strict=True))
     kept = SignedBatch(batch.deposit.recordsRoot, batch.to_json(), files)
     filing.book.add_batch(kept)
-    return [*changed, (_send(filing, kept), len(files))]
-
-
-def _content(entry: Entry) -> bytes | None:
-    """The file as the manifest was checked against it; None if it is another by now."""
-    try:
-        if entry.path.stat().st_size > MAX_RECORD_BYTES:
-            return None
-        content = entry.path.read_bytes()
-    except OSError:
-        return None
-    return content if hashlib.sha256(content).digest() == entry.digest else None
-
-
-def _document(entry: Entry, content: bytes, enrolment: Enrolment) -> Document:
-    header = Header(entry.path.name, entry.media_type)
-    return Document(enrolment.enrol.subject, entry.categories, header, content)
+    return [*changed, (_send(filing, kept, advance), len(files))]
 
 
 def _filed(entry: Entry, record: bytes) -> Filed:
     return Filed(path=entry.name, digest=entry.digest, number=entry.number, categories=entry.categories, record=record)
 
 
-def _send(filing: Filing, batch: SignedBatch) -> str:
+def _send(filing: Filing, batch: SignedBatch, advance: Callable[[int], None] = lambda _: None) -> str:
     """deposited, pending, or the code it was refused with for good; written down in each case."""
     try:
+        upload(filing.depository, filing.spool, batch, advance)
         answer = filing.send(batch.body)
     except ConsentumError as error:
         if error.code not in _FINAL or isinstance(error, UnavailableError | RefusedError):
@@ -188,6 +217,8 @@ def _send(filing: Filing, batch: SignedBatch) -> str:
 def _refused(filing: Filing, batch: SignedBatch, error: ConsentumError) -> str:
     reason = f"{error.code} ({error.field})" if error.field else error.code
     filing.book.settle(batch.root, reason)
+    for cid in cids_of([batch]):
+        filing.spool.drop(cid)
     return reason
 
 

@@ -14,14 +14,16 @@ import mimetypes
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from consentum.domain.terms import Category, bits_of
-from consentum.errors import ManifestError
+from consentum.errors import MalformedError, ManifestError
 
 MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 MAX_LINES = 1_000_000
-# Below the gateway's limit of 16 MiB on a body, with room for the envelope and the CAR around it.
-MAX_RECORD_BYTES = 15 * 1024 * 1024
+CHUNK_BYTES = 1 << 20
+# Sealed it must not be above 1 TiB, the largest file of a content store: 16 of 1 MiB are the envelope's.
+MAX_RECORD_BYTES = (1 << 40) - (1 << 25)
 _REQUIRED = {"file", "number", "category"}
 _TYPES = {".dcm": "application/dicom", ".csv": "text/csv", ".json": "application/json"}
 Problem = tuple[int, str, str]
@@ -96,12 +98,29 @@ def _lines(manifest: Path) -> list[tuple[int, dict[str, str]]]:
 def read_file(path: Path, number: str, categories: int) -> Entry:
     """One file without a manifest. ManifestError if it cannot be deposited."""
     try:
-        found, content = _file(path.name, path.resolve().parent)
+        found, size, digest = _file(path.name, path.resolve().parent)
     except _Wrong as wrong:
         raise ManifestError([(1, *wrong.args)]) from None
-    return Entry(
-        1, found.name, found, number, categories, _guess(found), len(content), hashlib.sha256(content).digest()
-    )
+    return Entry(1, found.name, found, number, categories, _guess(found), size, digest)
+
+
+class Hashing:
+    """A file that is read once, and its SHA-256 as far as it was read. MalformedError where it cannot be read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._hash, self.size = file, hashlib.sha256(), 0
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            data = self._file.read(size)
+        except OSError:
+            raise MalformedError("the file cannot be read", field="file") from None
+        self._hash.update(data)
+        self.size += len(data)
+        return data
+
+    def digest(self) -> bytes:
+        return self._hash.digest()
 
 
 class _Wrong(Exception):
@@ -125,18 +144,17 @@ def _entry(
         known = ", ".join(category.name.lower() for category in Category if category.name)
         problems.append((line, "UNKNOWN_CATEGORY", f"the categories are {known}"))
     try:
-        path, content = _file(row["file"], folder)
+        path, size, digest = _file(row["file"], folder)
     except _Wrong as wrong:
         problems.append((line, *wrong.args))
     if len(problems) > before:
         return None
     media_type = row.get("type") or _guess(path)
-    digest = hashlib.sha256(content).digest()
-    return Entry(line, str(path.relative_to(folder)), path, row["number"], categories, media_type, len(content), digest)
+    return Entry(line, str(path.relative_to(folder)), path, row["number"], categories, media_type, size, digest)
 
 
-def _file(name: str, folder: Path) -> tuple[Path, bytes]:
-    """The file's real path and content. _Wrong says why not."""
+def _file(name: str, folder: Path) -> tuple[Path, int, bytes]:
+    """The file's real path, its size and digest. _Wrong says why not."""
     try:
         path = (folder / name).resolve()
         if not path.is_relative_to(folder):
@@ -145,8 +163,12 @@ def _file(name: str, folder: Path) -> tuple[Path, bytes]:
             raise _Wrong("MISSING_FILE", "there is no such file")
         if path.stat().st_size > MAX_RECORD_BYTES:
             raise _Wrong("TOO_LARGE", f"a record has at most {MAX_RECORD_BYTES} bytes")
-        return path, path.read_bytes()
-    except (OSError, ValueError):
+        with path.open("rb") as file:
+            source = Hashing(file)
+            while source.read(CHUNK_BYTES):
+                pass
+        return path, source.size, source.digest()
+    except (OSError, ValueError, MalformedError):
         raise _Wrong("MISSING_FILE", "the file cannot be read") from None
 
 

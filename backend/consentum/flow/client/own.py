@@ -7,8 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consentum.crypto import envelope, typed
-from consentum.crypto.envelope import Header
+from consentum.crypto import typed
 from consentum.crypto.sealing import SealingKey
 from consentum.crypto.signing import Signer
 from consentum.crypto.typed import Domain
@@ -16,6 +15,7 @@ from consentum.domain.messages import Job
 from consentum.domain.terms import Access
 from consentum.errors import NotFoundError, Reason, RefusedError
 from consentum.flow.client.collect import Collected, Collector, Member, collect
+from consentum.flow.client.opening import Opened
 from consentum.ports.chain import Ledger
 from consentum.ports.peers import Depository, KeyServerPeer
 
@@ -34,9 +34,9 @@ class Reader:
     depository: Depository
 
 
-def read(reader: Reader, record: bytes, committee_id: bytes) -> tuple[Header, bytes]:
-    """One record, opened here. RefusedError names why the servers did not release it; NotFoundError if they know no
-    such record of hers, CorruptError if what is stored is not what was deposited."""
+def opened(reader: Reader, record: bytes, committee_id: bytes) -> Opened:
+    """One record, opened here; to be closed. RefusedError names why the servers did not release it; NotFoundError if
+    they know no such record of hers, CorruptError if what is stored is not what was deposited."""
     view = reader.ledger.view()
     committee = reader.ledger.committee(view.latest, committee_id)
     by_address = {peer.address.lower(): peer for peer in reader.peers}
@@ -62,7 +62,7 @@ def read(reader: Reader, record: bytes, committee_id: bytes) -> tuple[Header, by
     if not got.keys:
         raise _why(got)
     [key] = got.keys
-    return envelope.open_(key.key, reader.depository.get_all([key.cid])[key.cid])
+    return Opened(key.key, reader.depository.open(key.cid))
 
 
 def _job(signer: Signer, now: int) -> Job:

@@ -3,34 +3,27 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import asdict
 from typing import Any
 
 from eth_utils.crypto import keccak
-from fastapi import FastAPI, Request
-from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import Response
+from fastapi import FastAPI
 
 from consentum.crypto import typed
-from consentum.domain.cid import Cid
-from consentum.domain.parsing import as_bytes, as_list, as_object, hexed
+from consentum.domain.parsing import as_bytes, as_object, hexed
 from consentum.errors import MalformedError, NotFoundError
 from consentum.flow.gateway import cohort, forward, relay
-from consentum.flow.gateway.sponsoring import deposits_for_someone
 from consentum.flow.gateway.studies import MAX_FORM_CHARACTERS
 from consentum.ports.chain import Roles
 from consentum.services import schemas
 from consentum.services.frame import framed
-from consentum.services.gateway import dictionaries, enrolments, jobs, registries, retractions
+from consentum.services.gateway import content, dictionaries, enrolments, jobs, registries, retractions
 from consentum.services.gateway.idempotent import IdempotencyKey, check, once
 from consentum.services.gateway.limits import ANONYMOUS_PER_MINUTE, Meter, Metered, count_form
 from consentum.services.http import Body, SignedIn, add_login
 from consentum.services.observe import Metrics, age_of
 from consentum.wiring.gateway import GatewayProcess
 from consentum.wiring.upkeep import Upkeep
-
-MAX_CAR_BYTES = 64 * 1024 * 1024
 
 
 def create_app(process: GatewayProcess) -> FastAPI:
@@ -44,7 +37,7 @@ def create_app(process: GatewayProcess) -> FastAPI:
         _copy_metrics(metrics, process.upkeep)
     _patient_routes(app, process)
     _form_routes(app, process)
-    _content_routes(app, process)
+    content.add_routes(app, process)
     _job_routes(app, process)
     enrolments.add_routes(app, process)
     retractions.add_routes(app, process)
@@ -121,31 +114,6 @@ def _form_routes(app: FastAPI, process: GatewayProcess) -> None:
     def form(form: str) -> dict[str, str]:
         """The exact text behind a form's hash."""
         return {"form": form, "text": store.form(as_bytes(form, "form", 32))}
-
-
-def _content_routes(app: FastAPI, process: GatewayProcess) -> None:
-    content, gateway = process.content, process.gateway
-
-    @app.post("/v1/content", openapi_extra=schemas.CAR)
-    async def put_content(request: Request, who: SignedIn) -> dict[str, Any]:
-        """A CAR of sealed records, from whoever deposits for a custodian of the settings; every block is verified, all
-        or nothing."""
-        if not await run_in_threadpool(deposits_for_someone, gateway, who):
-            raise NotFoundError("no such custodian", field="custodian")
-        body = io.BytesIO(await request.body())
-        roots = await run_in_threadpool(content.put_car, body)
-        return {"roots": [str(root) for root in roots]}
-
-    @app.post("/v1/content/car", openapi_extra=schemas.body(schemas.CIDS))
-    def get_content(body: Body) -> Response:
-        """{cids} to one CAR. Contents are sealed and named by their hash, so anybody may have them."""
-        texts = as_list(as_object(body, "request", "cids")["cids"], "cids", str)
-        cids = [Cid.parse(text) for text in dict.fromkeys(texts)]
-        if sum(content.size(cid) for cid in cids) > MAX_CAR_BYTES:
-            raise MalformedError(f"ask for at most {MAX_CAR_BYTES} bytes at a time", field="cids")
-        sink = io.BytesIO()
-        content.export_car(cids, sink)
-        return Response(sink.getvalue(), media_type="application/vnd.ipld.car")
 
 
 def _job_routes(app: FastAPI, process: GatewayProcess) -> None:

@@ -17,6 +17,9 @@ from consentum.services.http import problem, status_of
 FORMS_PER_DAY = 100
 DAY_SECONDS = 86_400
 ANONYMOUS_PER_MINUTE = 3_000
+# A content is read a block of 1 MiB at a time, and that costs little.
+BLOCKS_PER_MINUTE = 60_000
+BLOCKS = "/ipfs/"
 MAX_CLIENTS = 10_000
 # Revoking is never harder or slower than anything else, and the health routes are for machines.
 _FREE = ("/v1/revocations", "/live", "/ready")
@@ -50,17 +53,21 @@ class Meter:
 
 class Metered:
     """ASGI: anonymous requests above the limit are answered with LIMIT (429), before their body is read. A header that
-    is no session of this gateway is anonymous too."""
+    is no session of this gateway is anonymous too. Blocks are counted by themselves."""
 
-    def __init__(self, app: Any, meter: Meter, desk: LoginDesk) -> None:
+    def __init__(self, app: Any, meter: Meter, desk: LoginDesk, blocks: Meter | None = None) -> None:
         self._app, self._meter, self._desk = app, meter, desk
+        self._blocks = blocks or Meter(BLOCKS_PER_MINUTE)
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] == "http" and self._anonymous(scope) and not self._meter.take(_client_of(scope)):
-            error = RefusedError(Reason.LIMIT, f"at most {ANONYMOUS_PER_MINUTE} requests a minute without signing in")
+        if scope["type"] == "http" and self._anonymous(scope) and not self._meter_of(scope).take(_client_of(scope)):
+            error = RefusedError(Reason.LIMIT, "too many requests a minute without signing in")
             await problem(status_of(error), error.code, str(error))(scope, receive, send)
             return
         await self._app(scope, receive, send)
+
+    def _meter_of(self, scope: MutableMapping[str, Any]) -> Meter:
+        return self._blocks if scope["path"].startswith(BLOCKS) else self._meter
 
     def _anonymous(self, scope: MutableMapping[str, Any]) -> bool:
         if scope["path"] in _FREE:
