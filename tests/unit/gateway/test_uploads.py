@@ -284,7 +284,7 @@ BAD: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("body", BAD, ids=str)
+@pytest.mark.parametrize("body", BAD, ids=range(len(BAD)))
 def test_what_is_no_upload_is_malformed(client: TestClient, world: World, body: dict[str, Any]) -> None:
     problem(begin(client, world.hospital, **body), 400, "MALFORMED")
 
