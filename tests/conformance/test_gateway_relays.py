@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
+from consentum.adapters.store.gateway import GatewayDatabase
+from consentum.adapters.store.sealed import SealedFile
 from consentum.ports.gateway_store import ENDINGS_AT_ONCE, GatewayStore, Relayed
 from tests.conformance import test_gateway_store as suite
 from tests.conformance.test_gateway_store import BOB, message
@@ -120,3 +124,15 @@ def test_what_waits_is_counted_by_subject_and_kind(store: GatewayStore) -> None:
     store.mark([flood[0].id], "mined")
     assert store.waiting(BOB.upper().replace("X", "x"), "Revoke") == 2
     assert store.waiting("0x" + "a7" * 20, "Revoke") == 0
+
+
+def test_what_was_queued_before_there_were_lanes_is_sent_all_the_same(tmp_path: Path) -> None:
+    database = GatewayDatabase(SealedFile(tmp_path / "gateway.db", bytes(32)))
+    made = [database.enqueue(hers(BOB, "RevokeAll", str(n))) for n in (7, 9)]
+    with sqlite3.connect(tmp_path / "gateway.db") as connection:
+        connection.execute("DELETE FROM lanes")
+    connection.close()
+    assert database.queued(9) == made
+    database.mark([made[1].id], "mined")
+    assert database.queued(9) == made[:1]
+    database.close()

@@ -29,7 +29,8 @@ FINAL = ("released", "failed", "expired")
 CODE = b"import time\ndef main(data):\n    found = len(list(data))\n    time.sleep(1)\n    return {'out': found}\n"
 # What the job's requester has seen last when a process is killed; "" is right after her job was taken.
 STEPS = ["", "admitted", "asking which", "asking the key servers", "running over", "closing"]
-ENOUGH = 10
+# Of the jobs some may be over a moment before the last step's kill.
+JOBS, ENOUGH = 13, 10
 
 
 @pytest.fixture
@@ -65,15 +66,19 @@ def start(stack: Stack, name: str) -> None:
         stack.system.serve("runner", "runner", stack.system.folder / "runner")
 
 
-def wait_for(client: Session, identity: str, step: str) -> None:
-    """Until her job has been at that step, or is over."""
+def wait_for(client: Session, identity: str, step: str, after: int = 0) -> int:
+    """Until her job has been at that step, after so many events, or is over; how many events there are then, -1 if it
+    is over."""
+    seen: list[int] = []
 
     def there() -> bool:
         state = client.get(f"/v1/jobs/{identity}")
-        seen = [f"{event['state']} {event['stage']}" for event in state["events"]]
-        return state["state"] in FINAL or any(step in one for one in seen)
+        stages = [f"{event['state']} {event['stage']}" for event in state["events"]]
+        seen[:] = [-1 if state["state"] in FINAL else len(stages)]
+        return state["state"] in FINAL or not step or any(step in one for one in stages[after:])
 
     assert until(there, 60), step
+    return seen[0]
 
 
 def end_of(client: Session, identity: str) -> dict[str, Any]:
@@ -94,29 +99,30 @@ def assert_ended_once(stack: Stack, client: Session, made: Wish, identity: str) 
 
 
 def plan(turn: int) -> list[tuple[str, str]]:
-    """Who is killed at which step of this job, in the order of the steps; the runner last, since it begins anew."""
-    key_server, gateway, runner = (STEPS[(turn + ahead) % len(STEPS)] for ahead in (0, 2, 4))
-    first = sorted([("keyserver", key_server), ("gateway", gateway)], key=lambda one: STEPS.index(one[1]))
-    return [*first, ("runner", runner)]
+    """Who is killed at which step of this job: a key server and the runner at once, then the gateway in the job's
+    second attempt."""
+    first, second = (STEPS[(turn + ahead) % len(STEPS)] for ahead in (0, 3))
+    return [("keyserver", first), ("runner", first), ("gateway", second)]
 
 
 def test_jobs_end_once_though_every_process_is_killed_at_every_step(stack: Stack, client: Session) -> None:
-    """All three in the middle of each job, each at a step of its own; nobody waits until one is ready again."""
+    """All three in the middle of each job; nobody waits until one is ready again."""
     hit: Counter[tuple[str, str]] = Counter()
-    for turn in range(ENOUGH + 1):
-        made = a_wish(stack)
+    for turn in range(JOBS):
+        made, events = a_wish(stack), 0
         identity = client.post("/v1/jobs", made.submission.to_json())["id"]
         for name, step in plan(turn):
             process = stack.server().name if name == "keyserver" else name
-            wait_for(client, identity, step)
-            in_the_middle = client.get(f"/v1/jobs/{identity}")["state"] not in FINAL
+            seen = wait_for(client, identity, step, events)
             kill(stack, process)
+            hit[name, step] += seen >= 0
+            if name == "runner":
+                events = max(events, seen)
             start(stack, process)
-            hit[name, step] += in_the_middle
         assert_ended_once(stack, client, made, identity)
     for name in ("runner", "gateway", "keyserver"):
         assert sum(count for (whose, _), count in hit.items() if whose == name) >= ENOUGH, hit
-        assert {step for (whose, step), count in hit.items() if whose == name and count} == set(STEPS), hit
+        assert {step for (whose, step), count in hit.items() if whose == name and count} >= set(STEPS[:-1]), hit
     stack.system.wait_ready()
     code, said = audit(stack.server())
     assert code == 0, said

@@ -11,7 +11,7 @@ from typing import Any
 from consentum.crypto import typed
 from consentum.domain.invites import MAX_VALID_DAYS, Invite
 from consentum.domain.messages import Retract
-from consentum.domain.parsing import as_object, hexed
+from consentum.domain.parsing import MAX_ITEMS, as_object, hexed
 from consentum.domain.terms import Category, words_of
 from consentum.errors import ConflictError, ConsentumError, MalformedError, NotFoundError
 from consentum.flow.client import custody, filing, retraction, terms
@@ -22,7 +22,6 @@ from consentum.ports.enrolments import SignedEnrol
 from consentum.wiring.custodian import CustodianHome
 
 DAY_SECONDS = 86_400
-TICKETS_AT_ONCE = 1_000
 
 
 def invite(home: CustodianHome, number: str, days: int) -> Invite:
@@ -38,8 +37,8 @@ def invite(home: CustodianHome, number: str, days: int) -> Invite:
 
 
 def _leave_tickets(home: CustodianHome, invites: Sequence[Invite]) -> None:
-    for start in range(0, len(invites), TICKETS_AT_ONCE):
-        tickets = custody.tickets(invites[start : start + TICKETS_AT_ONCE])
+    for start in range(0, len(invites), MAX_ITEMS):
+        tickets = custody.tickets(invites[start : start + MAX_ITEMS])
         home.connection.gateway.post("/v1/invites", {"custodian": home.connection.identity, "tickets": tickets})
 
 

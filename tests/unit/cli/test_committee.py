@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from consentum.errors import ConsentumError, MalformedError, NotFoundError
+from consentum.errors import ConsentumError, MalformedError, NotFoundError, SettingsError
 from consentum.wiring.founding import found_announced
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.sender import FakeSender
@@ -70,3 +70,10 @@ def test_nothing_is_founded_while_the_node_is_down(sender: FakeSender) -> None:
     with pytest.raises(ConsentumError):
         found_announced(sender.ledger, sender, 2, SERVERS)
     assert sender.sent == []
+
+
+def test_an_account_that_has_nothing_is_told_so_first(sender: FakeSender, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "balance", lambda: 0)
+    with pytest.raises(SettingsError) as refused:
+        found_announced(sender.ledger, sender, 2, SERVERS)
+    assert (refused.value.field, sender.sent) == ("CONSENTUM_DEPLOYER_KEY", [])

@@ -24,7 +24,6 @@ from consentum.ports.enrolments import SignedEnrol
 # A letter that is read by several people is worth no more room than this.
 MAX_UNDER_A_TICKET = 8
 MAX_OPEN_TICKETS = 100_000
-MAX_TICKETS_AT_ONCE = 1_000
 DAY_SECONDS = 86_400
 PAGE = 500
 
@@ -36,7 +35,7 @@ def invite(gateway: Gateway, data: object, who: str) -> dict[str, Any]:
     body = as_object(data, "request", "custodian", "tickets")
     custodian = hexed(as_bytes(body["custodian"], "custodian", 20))
     now = int(gateway.clock())
-    expiries = dict(as_list(body["tickets"], "tickets", lambda item: _ticket(item, now), MAX_TICKETS_AT_ONCE))
+    expiries = dict(as_list(body["tickets"], "tickets", lambda item: _ticket(item, now)))
     if custodian not in gateway.sponsorship.custodians:
         raise NotFoundError("no such custodian", field="custodian")
     _require_depositor(gateway, custodian, who)
