@@ -23,6 +23,7 @@ from consentum.adapters.ipfs.kubo_http import ATTEMPTS, NodeBusy, NodeRefused, p
 from consentum.adapters.ipfs.kubo_pins import KuboPins
 from consentum.adapters.ipfs.kubo_removal import Removal, is_two_faced
 from consentum.adapters.ipfs.manifest import Manifest
+from consentum.adapters.ipfs.readback import ReadBack
 from consentum.domain.cid import RAW, Cid
 from consentum.errors import CorruptError, MalformedError, NotFoundError, UnavailableError
 
@@ -134,11 +135,12 @@ class KuboStore:
             for turn in range(ATTEMPTS):
                 last = start is None or turn == ATTEMPTS - 1
                 try:
-                    roots = self._import(source, feed)
-                    damaged = self._damaged(roots)
+                    with Manifest(self.block) as manifest:
+                        roots = self._import(source, feed, manifest)
+                        damaged = self._damaged(roots, manifest)
                     if not damaged:
                         return roots
-                    others += self._removal.make_room(roots, damaged)
+                    self._removal.make_room(roots, damaged, others)
                     if last:
                         raise UnavailableError(f"the IPFS node had lost or damaged block {damaged[0]}: put it again")
                 except NodeBusy as busy:
@@ -148,24 +150,25 @@ class KuboStore:
                 assert start is not None
                 source.seek(start)
         finally:
-            for other in others:
-                self._pins.add(other)
+            self._removal.pin_again(others)
         raise AssertionError("the last turn returns or raises")
 
-    def _import(self, source: BinaryIO, feed: Feed) -> list[Cid]:
+    def _import(self, source: BinaryIO, feed: Feed, manifest: Manifest) -> list[Cid]:
         """One request. What is refused, or fails, is not pinned, and removed as far as it is there."""
         roots: list[Cid] = []
-        with Manifest(self.block) as manifest:
-            try:
-                told = self._rpc.upload(_IMPORT, _body(feed(source, manifest, roots), manifest, roots))
-                self._must_be_pinned(roots, told)
-            except _SourceFailed as failed:
-                self._tidy(manifest)
-                raise failed.reason from None
-            except UnavailableError:
-                self._tidy(manifest)
-                raise
-            self._tidy(manifest, strays=True)
+        readback = ReadBack(self.block, self._pool, manifest)
+        try:
+            body = _body(feed(source, manifest, roots), manifest, roots, readback)
+            told = self._rpc.upload(_IMPORT, body)
+            readback.end()
+            self._must_be_pinned(roots, told)
+        except _SourceFailed as failed:
+            self._tidy(manifest)
+            raise failed.reason from None
+        except UnavailableError:
+            self._tidy(manifest)
+            raise
+        self._tidy(manifest, strays=True)
         return roots
 
     def _tidy(self, manifest: Manifest, *, strays: bool = False) -> None:
@@ -177,8 +180,11 @@ class KuboStore:
         if not all(str(root) in pinned and self._pins.holds(root) for root in roots):
             raise UnavailableError("the IPFS node does not pin what it was given")
 
-    def _damaged(self, roots: Sequence[Cid]) -> list[Cid]:
-        """Which blocks under `roots` are not here as they should be: all such leaves, or the first such node."""
+    def _damaged(self, roots: Sequence[Cid], manifest: Manifest) -> list[Cid]:
+        """Which blocks under `roots` are not here as they should be: all such leaves, or the first such node.
+
+        Leaves that came back already are not asked for again: since then first the lock and then the pin kept them.
+        """
         # A removal that began before our pin may yet end after it (see Removal); behind this lock it has ended.
         with self._removing:
             pass
@@ -194,7 +200,7 @@ class KuboStore:
                 return b""
 
         with suppress(CorruptError, NotFoundError):
-            for _ in unixfs.under(Ahead(fetch, self._pool), roots):
+            for _ in unixfs.under(Ahead(fetch, self._pool, manifest.is_back), roots):
                 pass
         return damaged
 
@@ -235,7 +241,9 @@ def _car(source: BinaryIO, manifest: Manifest, roots: list[Cid]) -> Iterator[tup
     roots.extend(named)
 
 
-def _body(blocks: Iterable[tuple[Cid, bytes]], manifest: Manifest, roots: list[Cid]) -> Iterator[bytes]:
+def _body(
+    blocks: Iterable[tuple[Cid, bytes]], manifest: Manifest, roots: list[Cid], readback: ReadBack
+) -> Iterator[bytes]:
     """The request: leaves as they come, nodes when all is known to be sound, then the roots, then its end.
 
     Raises nothing but _SourceFailed. What may not be removed again in case of need (`is_two_faced`) is held back.
@@ -248,6 +256,7 @@ def _body(blocks: Iterable[tuple[Cid, bytes]], manifest: Manifest, roots: list[C
                 manifest.hold(cid, block)
             elif manifest.send(cid, block):
                 yield section(cid, block)
+                readback.sent(cid)
         for cid, block in manifest.held():
             yield section(cid, block)
 
