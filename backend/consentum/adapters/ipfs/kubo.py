@@ -157,18 +157,17 @@ class KuboStore:
         """One request. What is refused, or fails, is not pinned, and removed as far as it is there."""
         roots: list[Cid] = []
         readback = ReadBack(self.block, self._pool, manifest)
+        outgoing = _Outgoing(feed(source, manifest, roots), manifest, readback)
         try:
-            body = _body(feed(source, manifest, roots), manifest, roots, readback)
-            told = self._rpc.upload(_IMPORT, body)
+            told = self._rpc.upload(_IMPORT, outgoing.body(roots))
             readback.end()
-            self._must_be_pinned(roots, told)
-        except _SourceFailed as failed:
-            self._tidy(manifest)
-            raise failed.reason from None
-        except UnavailableError:
-            self._tidy(manifest)
-            raise
-        self._tidy(manifest, strays=True)
+            if outgoing.failed is None:
+                self._must_be_pinned(roots, told)
+        except UnavailableError as error:
+            outgoing.failed = outgoing.failed or error
+        self._tidy(manifest, strays=outgoing.failed is None)
+        if outgoing.failed is not None:
+            raise outgoing.failed
         return roots
 
     def _tidy(self, manifest: Manifest, *, strays: bool = False) -> None:
@@ -217,14 +216,6 @@ class KuboStore:
             raise UnavailableError("the content store is closed")
 
 
-class _SourceFailed(Exception):
-    """What was to be sent is refused, or cannot be read: the request is broken off."""
-
-    def __init__(self, reason: Exception) -> None:
-        super().__init__()
-        self.reason = reason
-
-
 def _file(source: BinaryIO, manifest: Manifest, roots: list[Cid]) -> Iterator[tuple[Cid, bytes]]:
     for cid, block in unixfs.build(source):
         yield cid, block
@@ -241,28 +232,36 @@ def _car(source: BinaryIO, manifest: Manifest, roots: list[Cid]) -> Iterator[tup
     roots.extend(named)
 
 
-def _body(
-    blocks: Iterable[tuple[Cid, bytes]], manifest: Manifest, roots: list[Cid], readback: ReadBack
-) -> Iterator[bytes]:
-    """The request: leaves as they come, nodes when all is known to be sound, then the roots, then its end.
+class _Outgoing:
+    """A request: leaves as they come, nodes when all is known to be sound, then the roots.
 
-    Raises nothing but _SourceFailed. What may not be removed again in case of need (`is_two_faced`) is held back.
+    What may not be removed again in case of need (`is_two_faced`) is held back until then. failed: why there was
+    nothing to be pinned; the request then ends without roots, but in order: a node goes on writing after one that was
+    broken off, and what it writes then nobody would remove.
     """
 
-    def sections() -> Iterator[bytes]:
-        yield no_roots()
-        for cid, block in blocks:
-            if is_two_faced(cid, block):
-                manifest.hold(cid, block)
-            elif manifest.send(cid, block):
-                yield section(cid, block)
-                readback.sent(cid)
-        for cid, block in manifest.held():
-            yield section(cid, block)
+    def __init__(self, blocks: Iterable[tuple[Cid, bytes]], manifest: Manifest, readback: ReadBack) -> None:
+        self._blocks, self._manifest, self._readback = blocks, manifest, readback
+        self.failed: Exception | None = None
 
-    try:
-        yield from kubo_rpc.part(sections())
-    except Exception as reason:  # noqa: BLE001 - it is raised again where the request has ended
-        raise _SourceFailed(reason) from None
-    yield from kubo_rpc.part([header(roots)])
-    yield kubo_rpc.end()
+    def body(self, roots: list[Cid]) -> Iterator[bytes]:
+        """Its bytes. `roots` is filled by the time the blocks are through."""
+        yield from kubo_rpc.part(self._sections())
+        if self.failed is None:
+            yield from kubo_rpc.part([header(roots)])
+        yield kubo_rpc.end()
+
+    def _sections(self) -> Iterator[bytes]:
+        yield no_roots()
+        try:
+            for cid, block in self._blocks:
+                if is_two_faced(cid, block):
+                    self._manifest.hold(cid, block)
+                elif self._manifest.send(cid, block):
+                    yield section(cid, block)
+                    self._readback.sent(cid)
+        except Exception as reason:  # noqa: BLE001 - raised again when the request has ended
+            self.failed = reason
+            return
+        for cid, block in self._manifest.held():
+            yield section(cid, block)
