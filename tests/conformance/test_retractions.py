@@ -47,7 +47,9 @@ def record(number: int) -> Record:
 
 
 def kept(number: int = 1, **changes: object) -> KeptRetraction:
-    made = KeptRetraction(record(number).id, WARD, {"retract": {"record": number}}, ("0x01", "0x02"), {})
+    made = KeptRetraction(
+        record(number).id, WARD, {"retract": {"record": number}}, ("0x01", "0x02"), {}, record(number).cid
+    )
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -65,6 +67,16 @@ def test_a_retracted_record_is_listed_no_more(both: Both) -> None:
     assert both.store.records_by_id([record(1).id, record(2).id]) == {record(2).id: record(2)}
 
 
+def test_a_content_is_used_until_every_record_that_has_it_is_retracted(both: Both) -> None:
+    assert not both.store.uses(record(1).cid)
+    twin = replace(record(2), cid=record(1).cid)
+    both.store.add_deposit(PendingDeposit(b"\7" * 32, WARD, (record(1), twin), {"0x01": {}}, {}))
+    for one in (record(1), twin):
+        assert both.store.uses(record(1).cid)
+        both.book.add(kept(record=one.id))
+    assert not both.store.uses(record(1).cid)
+
+
 def test_a_record_retracted_before_it_was_acknowledged_is_not_listed_then(both: Both) -> None:
     both.book.add(kept())
     deposited(both.store)
@@ -78,11 +90,17 @@ def test_the_first_retraction_stays(both: Both) -> None:
     assert both.book.find(kept().record) == kept(receipts={"0x01": {"a": 1}})
 
 
-def test_it_is_pending_until_the_last_server_has_acknowledged(both: Both) -> None:
+@pytest.mark.parametrize("order", [("0x01", "0x02", "content"), ("content", "0x02", "0x01")])
+def test_it_is_pending_until_the_last_server_has_acknowledged_and_its_content_is_erased(
+    both: Both, order: tuple[str, ...]
+) -> None:
     both.book.add(kept())
     both.book.add(kept(2))
-    for server, left in (("0x01", 2), ("0x02", 1)):
-        both.book.add_receipt(kept().record, server, {})
+    for who, left in zip(order, (2, 2, 1), strict=True):
+        if who == "content":
+            assert both.book.erased(kept().record).erased
+        else:
+            both.book.add_receipt(kept().record, who, {})
         assert len(both.book.pending()) == left
     assert both.book.pending() == [kept(2)]
     found = both.book.find(kept().record)
@@ -95,6 +113,8 @@ def test_what_was_never_retracted_is_not_there(both: Both) -> None:
     assert both.book.pending() == []
     with pytest.raises(NotFoundError):
         both.book.add_receipt(b"\1" * 32, "0x01", {})
+    with pytest.raises(NotFoundError):
+        both.book.erased(b"\1" * 32)
 
 
 def test_a_file_opened_again_has_what_was_kept(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from threading import RLock
 from typing import Any
 
+from consentum.domain.cid import Cid
 from consentum.domain.messages import Consent
 from consentum.domain.records import Record
 from consentum.errors import NotFoundError
@@ -150,6 +151,11 @@ class MemoryGatewayStore:
             known = [(record, self.deposited[d.records_root]) for d in done for record in d.records]
         hers = [row for row in known if row[0].subject.lower() == subject.lower() and row[0].id not in self.hidden]
         return sorted(hers, key=lambda row: row[0].id)
+
+    def uses(self, content: Cid) -> bool:
+        with self._lock:
+            known = [record for d in self.deposits.values() for record in d.records]
+        return any(record.cid == content and record.id not in self.hidden for record in known)
 
     def records_by_id(self, ids: Sequence[bytes]) -> dict[bytes, Record]:
         with self._lock:

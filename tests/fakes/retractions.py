@@ -33,5 +33,12 @@ class MemoryRetractions:
         self.rows[record] = replace(kept, receipts={**kept.receipts, server: dict(receipt)})
         return self.rows[record]
 
+    def erased(self, record: bytes) -> KeptRetraction:
+        if record not in self.rows:
+            raise NotFoundError("no such retraction", field="record")
+        self.rows[record] = replace(self.rows[record], erased=True)
+        return self.rows[record]
+
     def pending(self) -> list[KeptRetraction]:
-        return [self.rows[record] for record in sorted(self.rows) if self.rows[record].waiting]
+        kept = [self.rows[record] for record in sorted(self.rows)]
+        return [one for one in kept if one.waiting or not one.erased]

@@ -29,6 +29,7 @@ from consentum.flow.gateway.gateway import Gateway, Sponsorship
 from consentum.ports.chain import Item
 from tests.conformance import conftest as chains
 from tests.conformance.conftest import Node
+from tests.fakes.content import MemoryContentStore
 from tests.fakes.dictionaries import MemoryDictionaries
 from tests.fakes.enrolments import MemoryEnrolments
 from tests.fakes.gateway_store import MemoryGatewayStore
@@ -145,6 +146,7 @@ def life(node: Node, tmp_path: Path) -> Life:
         domain=node.at.user_domain,
         ledger=ChainLedger(rpc, node.at, PROFILES["anvil"]),
         store=store,
+        content=MemoryContentStore(),
         enrolments=MemoryEnrolments(),
         retractions=MemoryRetractions(store),
         dictionaries=MemoryDictionaries(),

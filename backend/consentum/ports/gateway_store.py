@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from consentum.domain.cid import Cid
 from consentum.domain.messages import Consent
 from consentum.domain.records import Record
 
@@ -121,6 +122,10 @@ class GatewayStore(Protocol):
     def records_of(self, subject: str) -> list[tuple[Record, int]]:
         """A subject's acknowledged records in the order of their ids, each with when it arrived here, UTC seconds.
         None that is retracted."""
+        ...
+
+    def uses(self, content: Cid) -> bool:
+        """Whether a record, acknowledged or on its way, that is not retracted has this content."""
         ...
 
     def records_by_id(self, ids: Sequence[bytes]) -> dict[bytes, Record]:

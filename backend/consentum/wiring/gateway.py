@@ -203,10 +203,12 @@ def build(folder: Path, relay: bool = True, worker: bool = False) -> GatewayProc
     ledger = ChainLedger(rpc, deployment, profile_for(deployment.chain_id, settings.profile))
     file = SealedFile(folder / "gateway.db", key)
     shared = SharedRows(file)
+    content = content_store(settings, folder)
     gateway = Gateway(
         domain=deployment.user_domain,
         ledger=ledger,
         store=GatewayDatabase(file),
+        content=content,
         enrolments=EnrolmentBook(file),
         dictionaries=DictionaryBook(file),
         jobs=JobBook(file),
@@ -228,7 +230,6 @@ def build(folder: Path, relay: bool = True, worker: bool = False) -> GatewayProc
         hmac.digest(key, b"consentum/gateway/session", "sha256"),
         lambda challenge: shared.spend("challenge", challenge, 2 * CHALLENGE_SECONDS),
     )
-    content = content_store(settings, folder)
     uploads, kept = UploadFolder(folder / "uploads", content), upkeep(content, settings, folder)
     return GatewayProcess(gateway, file, content, uploads, desk, deployment, settings, folder, lock, kept)
 

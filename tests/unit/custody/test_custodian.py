@@ -180,7 +180,7 @@ def receipts(ward: Ward, body: Mapping[str, Any], waiting: Mapping[str, str] | N
             signature = hexed(peer.server.sign(RETRACT_CONTEXT, receipt))
             signed[peer.address] = {"receipt": receipt, "signature": signature}
     left = dict(waiting or {})
-    return {"record": hexed(message.record), "acknowledged": not left, "receipts": signed, "waiting": left}
+    return {"record": hexed(message.record), "acknowledged": not left, "erased": True, "receipts": signed, "waiting": left}
 
 
 @pytest.fixture
@@ -228,6 +228,7 @@ def test_an_answer_without_any_server_is_not_complete(home: Home, client: Client
     client.answers["/v1/retractions"] = lambda body: {
         "record": body["retract"]["record"],
         "acknowledged": True,
+        "erased": True,
         "receipts": {},
         "waiting": {},
     }

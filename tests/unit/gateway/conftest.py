@@ -58,6 +58,7 @@ def gateway_over(world: World, sender: MiningSender) -> Gateway:
         domain=DOMAIN,
         ledger=world.ledger,
         store=store,
+        content=MemoryContentStore(),
         enrolments=MemoryEnrolments(),
         dictionaries=MemoryDictionaries(),
         retractions=MemoryRetractions(store),

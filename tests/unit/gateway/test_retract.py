@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from io import BytesIO
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from starlette.testclient import TestClient
@@ -13,11 +15,20 @@ from starlette.testclient import TestClient
 from consentum.crypto.signing import WalletKey
 from consentum.domain.messages import Retract
 from consentum.domain.parsing import hexed
-from consentum.errors import ConflictError, CorruptError, MalformedError, NotFoundError, SignatureRefused
+from consentum.domain.records import Record
+from consentum.errors import (
+    ConflictError,
+    CorruptError,
+    MalformedError,
+    NotFoundError,
+    SignatureRefused,
+    UnavailableError,
+)
 from consentum.flow.client import retraction as client_retract
 from consentum.flow.gateway import forward, retract
 from consentum.flow.gateway.gateway import Gateway
 from consentum.flow.wire import Retraction
+from consentum.ports.gateway_store import PendingDeposit
 from tests.unit.client.world import DOMAIN, NOW, World
 from tests.unit.gateway.test_forward_deposits import ALL, deposited, hospital
 
@@ -46,6 +57,47 @@ def test_a_record_all_servers_gave_up_is_acknowledged_with_their_receipts(gatewa
         with pytest.raises(CorruptError):
             peer.server.store.shares([gone])
         assert peer.server.store.shares([stays])
+
+
+def stored(gateway: Gateway, world: World, record: Record) -> None:
+    """Its content is in the gateway's store, as after an upload."""
+    content = world.depository.get_all([record.cid])[record.cid]
+    assert gateway.content.put(BytesIO(content)) == record.cid
+
+
+def test_its_content_is_erased_from_the_store_and_no_others_is(gateway: Gateway, world: World) -> None:
+    gone, stays = deposited(gateway, world).records
+    for record in (gone, stays):
+        stored(gateway, world, record)
+    assert retract.retract(gateway, made(world, gone.id), hospital(world))["erased"]
+    assert (gateway.content.has(gone.cid), gateway.content.has(stays.cid)) == (False, True)
+
+
+def test_a_content_that_another_record_has_too_is_not_erased_with_one_of_them(gateway: Gateway, world: World) -> None:
+    gone, stays = deposited(gateway, world).records
+    stored(gateway, world, gone)
+    twin = replace(stays, cid=gone.cid)
+    gateway.store.add_deposit(PendingDeposit(b"\7" * 32, hospital(world), (twin,), {"0x01": {}}, {}))
+    retract.retract(gateway, made(world, gone.id), hospital(world))
+    assert gateway.content.has(gone.cid)
+    gateway.retractions.add(replace(gateway.retractions.find(gone.id), record=twin.id, erased=False))  # type: ignore[type-var]
+    retract.retry_retractions(gateway)
+    assert not gateway.content.has(gone.cid)
+
+
+def test_a_content_is_erased_once_the_store_answers_again(
+    gateway: Gateway, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = deposited(gateway, world).records[0]
+    stored(gateway, world, gone)
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway.content, "remove", Mock(side_effect=UnavailableError("the store does not answer")))
+        answer = retract.retract(gateway, made(world, gone.id), hospital(world))
+    assert (answer["acknowledged"], answer["erased"]) == (True, False)
+    assert [kept.record for kept in gateway.retractions.pending()] == [gone.id]
+    retract.retry_retractions(gateway)
+    assert gateway.retractions.pending() == []
+    assert not gateway.content.has(gone.cid)
 
 
 @pytest.mark.parametrize("down", [[1], [0, 1, 2]])

@@ -24,6 +24,7 @@ from consentum.flow.gateway.forward import deposit
 from consentum.flow.gateway.gateway import Gateway, Sponsorship
 from consentum.flow.submission import Submission, result_salt
 from consentum.wiring.runner import Clocks
+from tests.fakes.content import MemoryContentStore
 from tests.fakes.dictionaries import MemoryDictionaries
 from tests.fakes.enrolments import MemoryEnrolments
 from tests.fakes.gateway_store import MemoryGatewayStore
@@ -64,6 +65,7 @@ class Runner:
             domain=DOMAIN,
             ledger=self.world.ledger,
             store=store,
+            content=MemoryContentStore(),
             enrolments=MemoryEnrolments(),
             retractions=MemoryRetractions(store),
             jobs=MemoryJobs(),

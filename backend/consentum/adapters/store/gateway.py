@@ -27,6 +27,7 @@ records = sealed_table(
     "records",
     Column("deposit", LargeBinary(32), nullable=False, index=True),
     Column("subject", LargeBinary(32), nullable=False, index=True),
+    Column("content", LargeBinary(32), nullable=False, index=True),
     Column("deposited_at", BigInteger, nullable=False),
     Column("categories", BigInteger, nullable=False),
     Column("acknowledged", Boolean, nullable=False),
@@ -92,6 +93,7 @@ class GatewayDatabase(RelayQueue):
                         "id": record.id,
                         "deposit": root,
                         "subject": self._file.tag(record.subject),
+                        "content": self._file.tag(str(record.cid)),
                         "deposited_at": int(time.time()),
                         "categories": record.categories,
                         "acknowledged": False,
@@ -156,6 +158,11 @@ class GatewayDatabase(RelayQueue):
         with reading(self._engine) as connection:
             rows = connection.execute(select(records).where(*hers).order_by(records.c.id)).all()
         return [(_record(self._file.open(row.id, row.box)), row.deposited_at) for row in rows]
+
+    def uses(self, content: Cid) -> bool:
+        having = (records.c.content == self._file.tag(str(content)), _STANDING)
+        with reading(self._engine) as connection:
+            return connection.execute(select(records.c.id).where(*having)).first() is not None
 
     def records_by_id(self, ids: Sequence[bytes]) -> dict[bytes, Record]:
         query = select(records).where(records.c.id.in_(bindparam("ids", expanding=True)), _STANDING)

@@ -47,8 +47,9 @@ class SealedFile:
             raise NotFoundError("not here", field="id")
         return self.open(identity, row.box)
 
-    def tag(self, subject: str) -> bytes:
-        return hmac.digest(self._tag_key, subject.lower().encode(), "sha256")
+    def tag(self, name: str) -> bytes:
+        """What stands for a subject, or another name that rows are found by."""
+        return hmac.digest(self._tag_key, name.lower().encode(), "sha256")
 
     def seal(self, identity: bytes, plain: Mapping[str, Any]) -> bytes:
         nonce = secrets.token_bytes(12)

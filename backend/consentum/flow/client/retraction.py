@@ -47,7 +47,7 @@ def verify_receipt(message: Retract, server: str, checkpoint_key: bytes, signed:
 def standing(ledger: Ledger, message: Retract, answer: object) -> dict[str, str]:
     """By server: DONE where its receipt was verified, else the code of why not yet. MalformedError if the answer is
     about something else."""
-    body = as_object(answer, "answer", "record", "acknowledged", "receipts", "waiting")
+    body = as_object(answer, "answer", "record", "acknowledged", "erased", "receipts", "waiting")
     receipts, waiting = body["receipts"], body["waiting"]
     if body["record"] != hexed(message.record) or not isinstance(receipts, Mapping) or not isinstance(waiting, Mapping):
         raise MalformedError("the gateway answers about another record", field="record")

@@ -13,6 +13,7 @@ from consentum.domain.messages import Consent
 from consentum.errors import NotFoundError
 from consentum.flow.gateway.hedge import Hedge
 from consentum.ports.chain import Ledger
+from consentum.ports.content import ContentStore
 from consentum.ports.dictionaries import Dictionaries
 from consentum.ports.enrolments import Enrolments
 from consentum.ports.gateway_store import GatewayStore
@@ -44,6 +45,7 @@ class Gateway:
     domain: Domain
     ledger: Ledger
     store: GatewayStore
+    content: ContentStore
     enrolments: Enrolments
     dictionaries: Dictionaries
     retractions: Retractions

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Retraction through the gateway: the record is listed no more at once, and every server of its committee is told until
-it has acknowledged."""
+"""Retraction through the gateway: the record is listed no more at once, its content is erased from the store, and every
+server of its committee is told until it has acknowledged."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from consentum.crypto import typed
@@ -23,8 +24,8 @@ log = logging.getLogger("consentum.gateway")
 
 
 def retract(gateway: Gateway, data: object, who: str) -> dict[str, Any]:
-    """{retract, signature} to {record, acknowledged, receipts, waiting}: waiting says, by server, why it has not
-    acknowledged. Once answered it is kept and retried for ever; again, it gives how it stands.
+    """{retract, signature} to {record, acknowledged, erased, receipts, waiting}: waiting says, by server, why it has
+    not acknowledged. Once answered it is kept and retried for ever; again, it gives how it stands.
 
     NotFoundError unless the record is of this custodian and whoever asks may deposit for it; field `successor`: no such
     record of the custodian's. SignatureRefused. ConflictError: retracted in favour of another record.
@@ -52,14 +53,15 @@ def _kept(gateway: Gateway, request: Retraction, block: Block) -> KeptRetraction
     for identity, field in zip(wanted, ("record", "successor"), strict=False):
         if identity not in known or known[identity].custodian.lower() != message.custodian.lower():
             raise NotFoundError("no such record", field=field)
-    members = gateway.ledger.committee(block, known[message.record].committee).members
-    servers = tuple(member.lower() for member in members)
-    return KeptRetraction(message.record, message.custodian, request.to_json(), servers, {})
+    record = known[message.record]
+    servers = tuple(member.lower() for member in gateway.ledger.committee(block, record.committee).members)
+    return KeptRetraction(message.record, message.custodian, request.to_json(), servers, {}, record.cid)
 
 
 def push(gateway: Gateway, kept: KeptRetraction) -> dict[str, Any]:
-    """Tells every server that has not acknowledged; how it stands then. What a server refuses is asked again later:
-    its deposit may be on its way, its operator at work, a delegate renewed."""
+    """Erases the content and tells every server that has not acknowledged; how it stands then. What a server refuses
+    is asked again later: its deposit may be on its way, its operator at work, a delegate renewed."""
+    kept = kept if kept.erased else _erased(gateway, kept)
     refused: dict[str, str] = {}
 
     def tell(server: str) -> tuple[str, Mapping[str, Any] | ConsentumError]:
@@ -80,9 +82,23 @@ def push(gateway: Gateway, kept: KeptRetraction) -> dict[str, Any]:
     return {
         "record": hexed(kept.record),
         "acknowledged": not kept.waiting,
+        "erased": kept.erased,
         "receipts": dict(kept.receipts),
         "waiting": {server: refused.get(server, "UNAVAILABLE") for server in kept.waiting},
     }
+
+
+def _erased(gateway: Gateway, kept: KeptRetraction) -> KeptRetraction:
+    """The ciphertext goes from our store, unless another record has the same; copies elsewhere are noise once the
+    shares are destroyed. A store that does not answer is asked again later."""
+    try:
+        if not gateway.store.uses(kept.content):
+            with suppress(NotFoundError):
+                gateway.content.remove(kept.content)
+    except ConsentumError as error:
+        log.warning("the content of a retracted record is not erased yet: %s", error.code)
+        return kept
+    return gateway.retractions.erased(kept.record)
 
 
 def _acknowledged(gateway: Gateway, kept: KeptRetraction, server: str) -> Mapping[str, Any]:
