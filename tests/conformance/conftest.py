@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real chain for the suites that compare a fake with it: Anvil on a free port, ended by its process id."""
+"""What fakes are compared with: a real chain (Anvil on a free port), real stores of content."""
 
 from __future__ import annotations
 
@@ -21,15 +21,18 @@ from consentum.adapters.chain.deployment import Deployment
 from consentum.adapters.chain.ledger import ChainLedger
 from consentum.adapters.chain.rpc import Rpc
 from consentum.adapters.chain.sender import ChainSender
+from consentum.adapters.ipfs.kubo import KuboStore
 from consentum.domain.profiles import PROFILES
 from consentum.errors import ConsentumError
 from consentum.ports.chain import Ledger
 from consentum.ports.transactions import Sender
+from scripts.demonstration.kubo import KuboNode
+from tests.fakes.content import Bench, Embedded, Memory
 from tests.fakes.ledger import FakeLedger
 from tests.fakes.sender import FakeSender
-from tests.kubo import kubo, new_kubo
+from tests.kubo import KuboBench, kubo, new_kubo
 
-__all__ = ["kubo", "new_kubo"]
+__all__ = ["bench", "kubo", "new_kubo"]
 
 ROOT = Path(__file__).resolve().parents[2]
 # Anvil's first account: its key is public, so it is worth nothing anywhere else.
@@ -118,3 +121,18 @@ def fake_chain() -> Chain:
 def chain(request: pytest.FixtureRequest) -> Chain:
     """The same tests on the fake and on the real one."""
     return fake_chain() if request.param == "fake" else real_chain(request.getfixturevalue("node"))
+
+
+@pytest.fixture(params=["memory", "embedded", pytest.param("kubo", marks=pytest.mark.processes)])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    made: Bench
+    match request.param:
+        case "memory":
+            made = Memory()
+        case "embedded":
+            made = Embedded(tmp_path / "content.db")
+        case _:
+            node: KuboNode = request.getfixturevalue("kubo")
+            made = KuboBench(node, KuboStore(node.rpc_url))
+    yield made
+    made.close()
