@@ -180,7 +180,13 @@ def receipts(ward: Ward, body: Mapping[str, Any], waiting: Mapping[str, str] | N
             signature = hexed(peer.server.sign(RETRACT_CONTEXT, receipt))
             signed[peer.address] = {"receipt": receipt, "signature": signature}
     left = dict(waiting or {})
-    return {"record": hexed(message.record), "acknowledged": not left, "erased": True, "receipts": signed, "waiting": left}
+    return {
+        "record": hexed(message.record),
+        "acknowledged": not left,
+        "erased": True,
+        "receipts": signed,
+        "waiting": left,
+    }
 
 
 @pytest.fixture
