@@ -71,7 +71,8 @@ def test_from_invite_to_revocation(people: People) -> None:
     files = people.folder / "files"
     files.mkdir()
     (files / "biopsy.json").write_text('{"benign": 1}')
-    (files / "scan.dcm").write_bytes(b"DICM" * 100)
+    scan = b"DICM" * (5 << 20)  # 20 MiB: it goes as a stream
+    (files / "scan.dcm").write_bytes(scan)
     manifest = people.folder / "manifest.csv"
     manifest.write_text("file,number,category\nbiopsy.json,4711,pathology\nscan.dcm,4711,imaging\n")
 
@@ -98,6 +99,10 @@ def test_from_invite_to_revocation(people: People) -> None:
     out = people.folder / "mine.json"
     mine = next(one["record"] for one in records if one["categories"] == ["pathology"])
     people.run("anna", "patient", "record", mine, "--out", str(out))
+    hers = next(one["record"] for one in records if one["categories"] == ["imaging"])
+    saved = people.run("anna", "patient", "record", hers, "--out", str(people.folder / "scan"))
+    assert (saved["name"], saved["bytes"]) == ("scan.dcm", len(scan))
+    assert (people.folder / "scan").read_bytes() == scan
     assert out.read_text() == '{"benign": 1}'
     assert out.stat().st_mode & 0o077 == 0
 

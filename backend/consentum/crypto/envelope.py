@@ -151,8 +151,7 @@ class EnvelopeReader:
         end = min(begin + length, self._start + self.size)
         parts = []
         while begin < end:
-            index = _segment_of(begin)
-            at = self._position(index)
+            at = self._position(index := _segment_of(begin))
             part = bytes(self._segment(index)[begin - at : end - at])  # a copy: the next segment takes the buffer
             parts.append(part)
             begin += len(part)
@@ -175,8 +174,7 @@ class EnvelopeReader:
         begin = index * SEGMENT_SIZE if index else _PREAMBLE_SIZE
         end = min((index + 1) * SEGMENT_SIZE, self._sealed_size)
         self._source.seek(begin, SEEK_SET)
-        sealed = _read(self._source, max(end - begin, 0))
-        if len(sealed) != end - begin:
+        if len(sealed := _read(self._source, max(end - begin, 0))) != end - begin:
             raise CorruptError("the envelope is shorter than it should be")
         self._kept = None  # its buffer is about to be written over
         plain = self._cipher.open(index, index == self._count - 1, sealed)
@@ -263,9 +261,8 @@ def _decode_header(plain: memoryview) -> tuple[Header, int]:
         fields = json.loads(encoded[4:].decode())
     except (ValueError, RecursionError):
         raise CorruptError("the envelope's header cannot be read") from None
-    if not isinstance(fields, dict) or {"name", "type"} != fields.keys():
-        raise CorruptError("the envelope's header cannot be read")
-    if not all(isinstance(value, str) for value in fields.values()):
+    is_object = isinstance(fields, dict) and {"name", "type"} == fields.keys()
+    if not is_object or not all(isinstance(value, str) for value in fields.values()):
         raise CorruptError("the envelope's header cannot be read")
     header = Header(fields["name"], fields["type"])
     try:

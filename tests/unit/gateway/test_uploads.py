@@ -99,7 +99,7 @@ def test_what_another_process_wrote_but_never_counted_is_written_over(folder: Up
     begun = folder.begin(HOSPITAL, CID, len(CONTENT))
     folder.append(HOSPITAL, begun.id, 0, CONTENT[:1000])
     [path] = spooled(tmp_path)
-    path.write_bytes(path.read_bytes() + b"torn")
+    path.write_bytes(path.read_bytes() + bytes(len(CONTENT)))
     assert folder.begin(HOSPITAL, CID, len(CONTENT)).offset == 1000
     assert whole(folder).state == "stored"
 

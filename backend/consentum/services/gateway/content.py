@@ -21,6 +21,7 @@ from consentum.flow.gateway.sponsoring import deposits_for_someone
 from consentum.ports.content import ContentStore
 from consentum.services import schemas
 from consentum.services.http import Body, SignedIn
+from consentum.settings import GatewaySettings
 from consentum.wiring.gateway import GatewayProcess
 
 MAX_CAR_BYTES = 64 * 1024 * 1024
@@ -67,17 +68,10 @@ def _batch_routes(app: FastAPI, process: GatewayProcess) -> None:
 
 
 def _upload_routes(app: FastAPI, process: GatewayProcess) -> None:
-    uploads, gateway = process.uploads, process.gateway
-
-    def most() -> int:
-        return int(min(PIECE_BYTES, process.settings.max_body_bytes))
+    uploads, settings = process.uploads, process.settings
 
     def told(who: str, upload: Upload, response: Response) -> dict[str, Any]:
-        """What the caller has to know to go on; stores what is whole."""
-        upload = uploads.complete(who, upload.id, STORING_SECONDS)
-        response.headers["Upload-Offset"] = str(upload.offset)
-        root = str(upload.cid) if upload.state == "stored" else None
-        return {"upload": upload.id, "offset": upload.offset, "size": upload.size, "piece": most(), "root": root}
+        return _told(uploads.complete(who, upload.id, STORING_SECONDS), _piece(settings), response)
 
     @app.post("/v1/uploads", openapi_extra=schemas.body(schemas.UPLOAD))
     def begin(body: Body, who: SignedIn, response: Response) -> dict[str, Any]:
@@ -87,7 +81,7 @@ def _upload_routes(app: FastAPI, process: GatewayProcess) -> None:
         if not isinstance(asked["cid"], str):
             raise MalformedError("a CID is text", field="cid")
         cid, size = Cid.parse(asked["cid"]), as_integer(asked["size"], "size", unixfs.MAX_FILE + 1)
-        if not deposits_for_someone(gateway, who):
+        if not deposits_for_someone(process.gateway, who):
             raise NotFoundError("no such custodian", field="custodian")
         return told(who, uploads.begin(who, cid, size), response)
 
@@ -98,8 +92,8 @@ def _upload_routes(app: FastAPI, process: GatewayProcess) -> None:
         """The next bytes, at most `piece` of them; durable when answered. With the last ones the whole is verified and
         stored, and the answer has its root."""
         piece = await request.body()
-        if len(piece) > most():
-            raise MalformedError(f"a piece has at most {most()} bytes", field="body")
+        if len(piece) > _piece(settings):
+            raise MalformedError(f"a piece has at most {_piece(settings)} bytes", field="body")
         found = await run_in_threadpool(uploads.append, who, upload, offset, piece)
         return await run_in_threadpool(told, who, found, response)
 
@@ -112,6 +106,17 @@ def _upload_routes(app: FastAPI, process: GatewayProcess) -> None:
     def offset_(upload: str, who: SignedIn, response: Response) -> None:
         """The same, as the header Upload-Offset alone."""
         response.headers["Upload-Offset"] = str(uploads.find(who, upload).offset)
+
+
+def _piece(settings: GatewaySettings) -> int:
+    return min(PIECE_BYTES, settings.max_body_bytes)
+
+
+def _told(upload: Upload, piece: int, response: Response) -> dict[str, Any]:
+    """What the caller has to know to go on."""
+    response.headers["Upload-Offset"] = str(upload.offset)
+    root = str(upload.cid) if upload.state == "stored" else None
+    return {"upload": upload.id, "offset": upload.offset, "size": upload.size, "piece": piece, "root": root}
 
 
 def _trustless_routes(app: FastAPI, process: GatewayProcess) -> None:
