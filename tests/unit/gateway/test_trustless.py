@@ -78,7 +78,7 @@ def test_a_content_that_is_not_whole_is_found_out_before_the_first_byte(stored: 
 BAD: list[str] = [f"{ROOT}", f"{ROOT}?format=html", f"{ROOT}?format=", "Qm", "Qm?format=raw", f"{ROOT}x?format=raw"]
 
 
-@pytest.mark.parametrize("asked", BAD)
+@pytest.mark.parametrize("asked", BAD, ids=range(len(BAD)))
 def test_what_is_no_such_question_is_malformed(stored: TestClient, asked: str) -> None:
     problem(stored.get(f"/ipfs/{asked}"), 400, "MALFORMED")
 
