@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import random
+import re
 import shutil
+import sys
 from base64 import b32encode
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from consentum.adapters.ipfs import unixfs
+from consentum.adapters.ipfs.kubo import KuboStore
 from consentum.domain.cid import DAG_PB, Cid
 from consentum.errors import CorruptError
 from consentum.ports.content import ContentStore
@@ -101,3 +106,54 @@ def _named(raw: Cid, block: bytes) -> Cid:
         unixfs.decode_node(node, block)
         return node
     return raw
+
+
+class Pattern(io.BytesIO):
+    """A file of `size` bytes, each mebibyte of which differs, made as it is read."""
+
+    _BASE = random.Random(1).randbytes(1 << 20)
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size, self._at = size, 0
+
+    def at(self, offset: int, length: int) -> bytes:
+        """Some of it, from within one mebibyte."""
+        index, within = divmod(offset, 1 << 20)
+        return (b"%8d" % index + self._BASE[8:])[within : within + min(length, self._size - offset)]
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = self._size - self._at if size is None or size < 0 else min(size, self._size - self._at)
+        pieces = []
+        while left > 0:
+            pieces.append(self.at(self._at, min(left, (1 << 20) - self._at % (1 << 20))))
+            self._at += len(pieces[-1])
+            left -= len(pieces[-1])
+        return b"".join(pieces)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        assert whence == 0
+        self._at = offset
+        return offset
+
+    def tell(self) -> int:
+        return self._at
+
+
+def _peak() -> int:
+    """The most memory this process ever had, in KiB."""
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[0])
+
+
+def _put(url: str, size: int) -> None:
+    """What a child of the tests does: prints the root, and by how many KiB its peak of memory grew."""
+    store = KuboStore(url)
+    store.remove(store.put(Pattern(5 << 20)))
+    before = _peak()
+    root = store.put(Pattern(size))
+    print(root, _peak() - before)
+    store.close()
+
+
+if __name__ == "__main__":
+    _put(sys.argv[1], int(sys.argv[2]))

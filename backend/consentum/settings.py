@@ -131,9 +131,9 @@ class GatewaySettings(ServiceSettings):
     workers: int = 1
     """Processes that serve; one of them does the background work."""
     ipfs: tuple[str, ...] = ()
-    """RPC URLs of the Kubo nodes that keep the records; none: the embedded store."""
+    """RPC URLs of the IPFS nodes (Kubo) that keep the sealed records; with none named they are in `blocks.db`."""
     ipfs_copies: int = 0
-    """Nodes that must hold a record before it is acknowledged; 0: three, or as many as there are."""
+    """Nodes that must hold a record before it is acknowledged; 0 means three, or all where there are fewer."""
     scrub_seconds: float = 86_400.0
     """How often every copy of every record is read and verified, where there are several nodes; 0: never."""
     pinning: tuple[str, ...] = ()
@@ -237,10 +237,12 @@ def _check_tls(certificate: str | None, key: str | None) -> None:
 
 
 def _check_replicas(settings: GatewaySettings) -> None:
+    if not all(urlsplit(node).scheme in ("http", "https") for node in settings.ipfs):
+        raise SettingsError("an IPFS node is not an http(s) URL", field="ipfs")
     if len(set(settings.ipfs)) != len(settings.ipfs):
         raise SettingsError("a node is named twice, and would count twice", field="ipfs")
     if not 0 <= settings.ipfs_copies <= len(settings.ipfs):
-        raise SettingsError("there are fewer nodes than copies", field="ipfs_copies")
+        raise SettingsError("ipfs_copies is 0 to the number of IPFS nodes", field="ipfs_copies")
     if settings.scrub_seconds < 0:
         raise SettingsError("scrub_seconds is not negative", field="scrub_seconds")
     if settings.pinning and not settings.ipfs:

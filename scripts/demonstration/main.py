@@ -18,6 +18,7 @@ from typing import Any
 from consentum.errors import ConsentumError
 from scripts.demonstration.acts import Act, refusals, revocations, servers_down, the_end
 from scripts.demonstration.jobs import exact, plain_result, submit
+from scripts.demonstration.kubo import KuboFailed
 from scripts.demonstration.people import ALLOWED_KINDS, FORM_STUDY, cast
 from scripts.demonstration.proof import audit, edit_a_row, find_everywhere, strangers_see_nothing, verify_journal
 from scripts.demonstration.stages import (
@@ -44,6 +45,7 @@ class Arguments:
     patients: int = 569
     json: Path | None = None
     keep: bool = False
+    ipfs: str | None = None
     extra: list[str] = field(default_factory=list)
 
 
@@ -52,10 +54,11 @@ def parse() -> Arguments:
     parser.add_argument("--patients", type=int, default=569, metavar="N", help="20 to 569 (all); default 569")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to FILE")
     parser.add_argument("--keep", action="store_true", help="leave the system running until Ctrl-C")
+    parser.add_argument("--ipfs", choices=["kubo"], help="keep the records in a private Kubo node, not in a file")
     given = parser.parse_args()
     if not 20 <= given.patients <= 569:
         parser.error("--patients takes 20 to 569")
-    return Arguments(given.patients, given.json, given.keep)
+    return Arguments(given.patients, given.json, given.keep, given.ipfs)
 
 
 def run(arguments: Arguments, system: System, story: Story) -> dict[str, Any]:
@@ -65,6 +68,9 @@ def run(arguments: Arguments, system: System, story: Story) -> dict[str, Any]:
     with story.stage("start", "A chain, three key servers, a gateway and a runner, each a process of its own"):
         story.doing("the chain starts")
         system.start_chain(story.say)
+        if arguments.ipfs:
+            story.doing("the IPFS node starts")
+            story.say(f"IPFS node {system.start_kubo().peer_id}: no other node knows of it")
         story.doing("the services start")
         system.start_services([key.address for key in people.custodians])
         act.committee = found_committee(system)
@@ -203,7 +209,7 @@ def main() -> int:
     except ExpectationFailed as failure:
         complain(f"expected, but not so: {failure}")
         return 1
-    except (ConsentumError, TimeoutError, OSError, KeyError) as error:
+    except (ConsentumError, KuboFailed, TimeoutError, OSError, KeyError) as error:
         complain(f"{getattr(error, 'code', type(error).__name__)}: {error}")
         return 1
     except KeyboardInterrupt:

@@ -25,6 +25,10 @@ def group() -> None:
 @click.option("--sponsored", multiple=True, help="Further address whose messages it pays for; once each.")
 @click.option("--board", "boards", multiple=True, help="Id of a board whose decisions it pays for; once each.")
 @click.option("--reserve-wei", type=int, default=0, help="With less than this left, it pays for revocations alone.")
+@click.option(
+    "--ipfs", multiple=True, help="RPC URL of an IPFS node (Kubo) that keeps the records; without it: a file."
+)
+@click.option("--ipfs-copies", type=int, default=0, help="Nodes that must hold a record before it is acknowledged.")
 @click.option("--workers", type=int, default=1, help="Processes that serve.")
 def init(folder: Path, as_json: bool, **options: object) -> None:
     """Create keys and settings in a folder; prints the relayer's address, which needs gas."""

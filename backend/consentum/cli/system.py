@@ -48,6 +48,7 @@ folder_option = click.option(
 @click.option("--custodian", "custodians", multiple=True, help="Address that may deposit; once each, at any time.")
 @click.option("--sponsored", multiple=True, help="Address whose messages the gateway pays for; once each, at any time.")
 @click.option("--accept-board", "boards", multiple=True, help="Id of a board to work for; once each, at any time.")
+@click.option("--ipfs", multiple=True, help="RPC URL of an IPFS node (Kubo) for the records; without it: a file.")
 @click.option("--detach", is_flag=True, help="Return when everything is ready; end it with `consentum down`.")
 @json_option
 def up(folder: Path, as_json: bool, detach: bool, board: bool, **options: Any) -> None:
@@ -62,6 +63,8 @@ def up(folder: Path, as_json: bool, detach: bool, board: bool, **options: Any) -
     wanted = {name: value for name, value in options.items() if value}
     if "rpc" in wanted:
         wanted["embedded"] = False
+    if "ipfs" in wanted:
+        wanted["ipfs"] = list(wanted["ipfs"])
     if wanted.get("threshold", 2) > wanted.get("servers", 3) and not (folder / "system.json").exists():
         raise SettingsError("more servers are needed than there are", field="threshold")
     if is_running(folder):
@@ -101,11 +104,12 @@ def _detached(folder: Path, wanted: dict[str, Any], serve: tuple[bool, Allowed],
     """The same command again, as a process of its own; its failure becomes ours."""
     from consentum.wiring.inventory import gone  # noqa: PLC0415 - as above
 
-    given = {name: value for name, value in wanted.items() if name not in ("embedded", "unsafe_foreign_rpc")}
+    given = {name: value for name, value in wanted.items() if name not in ("embedded", "unsafe_foreign_rpc", "ipfs")}
     command = [sys.executable, "-m", "consentum.cli.main", "up", "--json", "--folder", str(folder)]
     command += [word for name, value in given.items() for word in (f"--{name}", str(value))]
     board, allowed = serve
     command += ["--unsafe-foreign-rpc"] * bool(wanted.get("unsafe_foreign_rpc")) + ["--board"] * board
+    command += [word for node in wanted.get("ipfs", []) for word in ("--ipfs", node)]
     for option, named in zip(ALLOWING, (allowed.custodians, allowed.sponsored, allowed.boards), strict=True):
         command += [word for one in named for word in (option, one)]
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)

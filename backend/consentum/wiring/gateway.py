@@ -43,7 +43,7 @@ from consentum.flow.login import CHALLENGE_SECONDS, LoginDesk
 from consentum.ports.content import ContentStore
 from consentum.ports.peers import KeyServerPeer
 from consentum.settings import GatewaySettings
-from consentum.wiring.content import content_store
+from consentum.wiring.content import content_store, why_not_content
 from consentum.wiring.upkeep import Upkeep, upkeep
 
 log = logging.getLogger("consentum.gateway")
@@ -100,7 +100,7 @@ class GatewayProcess:
                 return {"relayer": "below the reserve: only revocations are paid for"}
         except ConsentumError as error:
             return {"chain": error.code}
-        return {}
+        return why_not_content(self.content)
 
     def warnings(self) -> dict[str, str]:
         """What needs its operator's eye without keeping it from its work."""

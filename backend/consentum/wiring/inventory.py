@@ -86,7 +86,8 @@ class Part:
 @dataclass(slots=True, kw_only=True)
 class Inventory:
     """The content of system.json. port: the first of the ports; committee, board: ids in hex, "" while there is none.
-    rpc: "" until a chain was chosen. ready: whether the start that wrote it came to its end."""
+    rpc: "" until a chain was chosen. ipfs: the nodes that keep the records; none where the gateway does.
+    ready: whether the start that wrote it came to its end."""
 
     port: int = 8545
     servers: int = 3
@@ -95,6 +96,7 @@ class Inventory:
     embedded: bool = True
     unsafe_foreign_rpc: bool = False
     profile: str | None = None
+    ipfs: list[str] = field(default_factory=list)
     chain_id: int = 0
     deployment: str = ""
     committee: str = ""

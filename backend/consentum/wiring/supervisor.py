@@ -17,6 +17,7 @@ from consentum.errors import SettingsError
 from consentum.settings import GatewaySettings, KeyServerSettings, RunnerSettings, ServiceSettings
 from consentum.wiring import inventory
 from consentum.wiring.allowing import Allowed, allow
+from consentum.wiring.content import require_nodes
 from consentum.wiring.founding import DevelopmentBoard, read
 from consentum.wiring.inventory import Inventory, Part, Running
 from consentum.wiring.local import HOST, LocalSystem
@@ -65,17 +66,19 @@ class Supervisor:
             payer=payer,
             unsafe_foreign_rpc=self.known.unsafe_foreign_rpc,
             profile=self.known.profile,
+            gateway_options={"ipfs": tuple(self.known.ipfs)},
             with_peers=True,
         )
         self._fates: dict[str, _Fate] = {}
 
     def start(self, with_board: bool, allowed: Allowed = NOBODY) -> None:
         """Until every process is ready, serving also whom `allowed` names. On any error everything that was started is
-        ended. PortTakenError before anything is."""
+        ended. PortTakenError, UnavailableError for an IPFS node that does not answer, before anything is."""
         for process in self.known.alive.values():  # of a supervisor that was killed
             process.end(END_SECONDS)
         for port in self._all_ports:
             require_free(HOST, port)
+        require_nodes(self.known.ipfs)
         try:
             self.known.ready, self.known.supervisor = False, Running.of(os.getpid())
             self.known.save(self._folder)

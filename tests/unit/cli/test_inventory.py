@@ -69,7 +69,9 @@ def test_where_nothing_was_started_nothing_is_ended(tmp_path: Path) -> None:
         take_down(tmp_path, 0.1)
 
 
-@pytest.mark.parametrize("wanted", [{"servers": 5}, {"threshold": 3}, {"embedded": False}, {"port": 9000}])
+@pytest.mark.parametrize(
+    "wanted", [{"servers": 5}, {"threshold": 3}, {"embedded": False}, {"port": 9000}, {"ipfs": ["http://h"]}]
+)
 def test_a_system_of_another_kind_is_not_made_over_one(wanted: dict[str, object], tmp_path: Path) -> None:
     Inventory().save(tmp_path)
     with pytest.raises(SettingsError) as refused:

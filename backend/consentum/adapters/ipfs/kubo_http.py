@@ -45,17 +45,19 @@ class NodeRefused(UnavailableError):
 
 def patiently(act: Callable[[], T]) -> T:
     """`act`, again while the node is busy: at most four times, waiting at most 5 s each time."""
-    for turn in range(ATTEMPTS - 1):
+    for turn in range(ATTEMPTS):
         try:
             return act()
         except NodeBusy as busy:
+            if turn == ATTEMPTS - 1:
+                raise UnavailableError(str(busy)) from None  # nobody is to be patient with it once more
             time.sleep(pause(busy, turn))
-    return act()
+    raise AssertionError("the last turn returns or raises")
 
 
 def pause(busy: NodeBusy, turn: int) -> float:
     """Seconds to wait before turn + 1: what the node asked for, else a growing time; never above 5 s."""
-    return min(MAX_WAIT, busy.seconds if busy.seconds is not None else 0.1 * 4**turn)
+    return min(MAX_WAIT, busy.seconds if busy.seconds is not None else 0.1 * 3**turn)
 
 
 def retry_after(header: str | None) -> float | None:
@@ -193,6 +195,7 @@ def _read(connection: http.client.HTTPConnection, until: float, limit: int) -> A
         sock.settimeout(_left(until))
     if response.length:
         raise http.client.IncompleteRead(b"", response.length)
+    response.close()  # or http.client takes the connection for one that is still answering
     return response.status, response.headers, b"".join(pieces)
 
 

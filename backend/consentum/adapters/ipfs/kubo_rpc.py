@@ -34,10 +34,13 @@ class KuboRpc:
 
     def __init__(self, url: str, timeout: float) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/"):
+        port = None
+        with suppress(ValueError):
+            port = 5001 if parts.port is None else parts.port
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/") or not port:
             raise SettingsError("an IPFS node is http://HOST:PORT", field="ipfs")
         self._host = parts.hostname
-        self._rpc = Endpoint(parts.scheme, parts.hostname, parts.port or 5001, timeout)
+        self._rpc = Endpoint(parts.scheme, parts.hostname, port, timeout)
         self._gateway: Endpoint | None = None
         self._asked_for_gateway = False
         self._timeout = timeout
