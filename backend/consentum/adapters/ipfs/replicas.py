@@ -143,13 +143,8 @@ class ReplicaStore:
                 self.export_car([root], file)
             except (NotFoundError, CorruptError) as error:
                 raise LostError(str(error)) from None
-            try:
-                _rewrite(node.store, root, file)
-            except ConsentumError:
-                # A node may keep the bytes it has over better ones, and stumble over them: what is there goes first.
-                with suppress(ConsentumError):
-                    node.store.remove(root)
-                _rewrite(node.store, root, file)
+            file.seek(0)
+            check(node.store, [root], node.store.put_car(file))
 
     def answering(self) -> int:
         """How many of the nodes that are written to answer now."""
@@ -237,11 +232,6 @@ class ReplicaStore:
                         log.warning("a node did not take a record: %s", error.code)
                         self._reads.failed(node)
         return holding
-
-
-def _rewrite(store: ContentStore, root: Cid, car: BinaryIO) -> None:
-    car.seek(0)
-    check(store, [root], store.put_car(car))
 
 
 def check(store: ContentStore, roots: Sequence[Cid], answered: Sequence[Cid]) -> None:
