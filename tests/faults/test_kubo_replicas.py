@@ -28,7 +28,7 @@ from tests.kubo import KuboBench, program
 
 pytestmark = pytest.mark.processes
 MIB = 1 << 20
-RECORDS = [os.urandom(2 * MIB + n) for n in range(3)]
+RECORDS = [os.urandom(2 * MIB + n) for n in range(1, 4)]
 
 
 class Cluster:
@@ -95,12 +95,12 @@ def flip(cluster: Cluster, number: int) -> None:
 def collect(cluster: Cluster, number: int) -> None:
     """Somebody unpins everything, and the node's own collection of garbage does the rest."""
     node = cluster.nodes[number]
-    for pin in httpx_keys(node):
+    for pin in pins(node):
         node.call("pin/rm", arg=pin)
     node.call("repo/gc")
 
 
-def httpx_keys(node: KuboNode) -> list[str]:
+def pins(node: KuboNode) -> list[str]:
     answer = httpx.post(f"{node.rpc_url}/api/v0/pin/ls?type=recursive", timeout=60, trust_env=False)
     return list(answer.json().get("Keys", {}))
 
@@ -118,7 +118,7 @@ def test_harm_to_two_of_three_nodes_loses_nothing_and_is_mended(
     assert report.healed == 6
     for bench, node in zip(three.benches, cluster.nodes, strict=True):
         assert [whole(bench.store, root) for root in roots] == RECORDS
-        assert {str(root) for root in roots} <= set(httpx_keys(node))
+        assert {str(root) for root in roots} <= set(pins(node))
 
 
 def test_collections_of_garbage_take_nothing_that_is_being_written(cluster: Cluster, three: Replicas) -> None:
@@ -179,7 +179,7 @@ def test_a_node_that_is_killed_while_it_imports_leaves_nothing_behind(cluster: C
     scrubber = Scrubber(three.replicas, 0)
     scrubber.tend()
     assert scrubber.tally().owed == 0
-    assert str(cid_of(BytesIO(data))) not in httpx_keys(cluster.nodes[1])
+    assert str(cid_of(BytesIO(data))) not in pins(cluster.nodes[1])
     three.nodes[1].inner = three.benches[1].store
     root = three.store.put(BytesIO(data))
     assert [whole(bench.store, root) == data for bench in three.benches] == [True] * 3
