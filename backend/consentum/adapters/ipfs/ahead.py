@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Final
 
@@ -15,15 +16,18 @@ WINDOW: Final = 8
 
 class Ahead:
     """A `unixfs.Fetch` for whoever walks whole DAGs, parents first, in their order. At most `WINDOW` blocks wait
-    (16 MiB), fetched by `pool` with `fetch`, which verifies. For one thread, one walk."""
+    (16 MiB), fetched by `pool` with `fetch`, which verifies. For one thread, one walk. known: names leaves whose bytes
+    the walk does not look at; they are not fetched."""
 
-    def __init__(self, fetch: unixfs.Fetch, pool: Executor) -> None:
-        self._fetch, self._pool = fetch, pool
+    def __init__(self, fetch: unixfs.Fetch, pool: Executor, known: Callable[[Cid], bool] = lambda _: False) -> None:
+        self._fetch, self._pool, self._known = fetch, pool, known
         self._upcoming: deque[Cid] = deque()
         self._waiting: dict[Cid, Future[bytes]] = {}
 
     def __call__(self, cid: Cid) -> bytes:
         """See `unixfs.Fetch`."""
+        if self._known(cid):
+            return b""
         # The walk leaves out what it has seen; whatever lies before `cid` will not be asked for any more.
         if cid in self._upcoming:
             while self._upcoming and (passed := self._upcoming.popleft()) != cid:
@@ -32,7 +36,8 @@ class Ahead:
         future = self._waiting.pop(cid, None)
         block = self._fetch(cid) if future is None else future.result()
         if cid.codec == DAG_PB:
-            self._upcoming.extendleft(reversed([link.cid for link in unixfs.decode_node(cid, block)]))
+            children = [link.cid for link in unixfs.decode_node(cid, block) if not self._known(link.cid)]
+            self._upcoming.extendleft(reversed(children))
         self._fill()
         return block
 

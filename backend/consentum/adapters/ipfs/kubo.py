@@ -23,6 +23,7 @@ from consentum.adapters.ipfs.kubo_http import ATTEMPTS, NodeBusy, NodeRefused, p
 from consentum.adapters.ipfs.kubo_pins import KuboPins
 from consentum.adapters.ipfs.kubo_removal import Removal, is_two_faced
 from consentum.adapters.ipfs.manifest import Manifest
+from consentum.adapters.ipfs.readback import ReadBack
 from consentum.domain.cid import RAW, Cid
 from consentum.errors import CorruptError, MalformedError, NotFoundError, UnavailableError
 
@@ -139,11 +140,12 @@ class KuboStore:
             for turn in range(ATTEMPTS):
                 last = start is None or turn == ATTEMPTS - 1
                 try:
-                    roots = self._import(source, feed)
-                    damaged = self._damaged(roots)
+                    with Manifest(self.block) as manifest:
+                        roots = self._import(source, feed, manifest)
+                        damaged = self._damaged(roots, manifest)
                     if not damaged:
                         return roots
-                    others += self._removal.make_room(roots, damaged)
+                    self._removal.make_room(roots, damaged, others)
                     if last:
                         raise UnavailableError(f"the IPFS node had lost or damaged block {damaged[0]}: put it again")
                 except NodeBusy as busy:
@@ -153,24 +155,24 @@ class KuboStore:
                 assert start is not None
                 source.seek(start)
         finally:
-            for other in others:
-                self._pins.add(other)
+            self._removal.pin_again(others)
         raise AssertionError("the last turn returns or raises")
 
-    def _import(self, source: BinaryIO, feed: Feed) -> list[Cid]:
+    def _import(self, source: BinaryIO, feed: Feed, manifest: Manifest) -> list[Cid]:
         """One request. What is refused, or fails, is not pinned, and removed as far as it is there."""
         roots: list[Cid] = []
-        with Manifest(self.block) as manifest:
-            try:
-                told = self._rpc.upload(_IMPORT, _body(feed(source, manifest, roots), manifest, roots))
+        readback = ReadBack(self.block, self._pool, manifest)
+        outgoing = _Outgoing(feed(source, manifest, roots), manifest, readback)
+        try:
+            told = self._rpc.upload(_IMPORT, outgoing.body(roots))
+            readback.end()
+            if outgoing.failed is None:
                 self._must_be_pinned(roots, told)
-            except _SourceFailed as failed:
-                self._tidy(manifest)
-                raise failed.reason from None
-            except UnavailableError:
-                self._tidy(manifest)
-                raise
-            self._tidy(manifest, strays=True)
+        except UnavailableError as error:
+            outgoing.failed = outgoing.failed or error
+        self._tidy(manifest, strays=outgoing.failed is None)
+        if outgoing.failed is not None:
+            raise outgoing.failed
         return roots
 
     def _tidy(self, manifest: Manifest, *, strays: bool = False) -> None:
@@ -182,8 +184,11 @@ class KuboStore:
         if not all(str(root) in pinned and self._pins.holds(root) for root in roots):
             raise UnavailableError("the IPFS node does not pin what it was given")
 
-    def _damaged(self, roots: Sequence[Cid]) -> list[Cid]:
-        """Which blocks under `roots` are not here as they should be: all such leaves, or the first such node."""
+    def _damaged(self, roots: Sequence[Cid], manifest: Manifest) -> list[Cid]:
+        """Which blocks under `roots` are not here as they should be: all such leaves, or the first such node.
+
+        Leaves that came back already are not asked for again: since then first the lock and then the pin kept them.
+        """
         # A removal that began before our pin may yet end after it (see Removal); behind this lock it has ended.
         with self._removing:
             pass
@@ -199,7 +204,7 @@ class KuboStore:
                 return b""
 
         with suppress(CorruptError, NotFoundError):
-            for _ in unixfs.under(Ahead(fetch, self._pool), roots):
+            for _ in unixfs.under(Ahead(fetch, self._pool, manifest.is_back), roots):
                 pass
         return damaged
 
@@ -214,14 +219,6 @@ class KuboStore:
     def _must_be_open(self) -> None:
         if self._closed:
             raise UnavailableError("the content store is closed")
-
-
-class _SourceFailed(Exception):
-    """What was to be sent is refused, or cannot be read: the request is broken off."""
-
-    def __init__(self, reason: Exception) -> None:
-        super().__init__()
-        self.reason = reason
 
 
 def _file(source: BinaryIO, manifest: Manifest, roots: list[Cid]) -> Iterator[tuple[Cid, bytes]]:
@@ -240,25 +237,36 @@ def _car(source: BinaryIO, manifest: Manifest, roots: list[Cid]) -> Iterator[tup
     roots.extend(named)
 
 
-def _body(blocks: Iterable[tuple[Cid, bytes]], manifest: Manifest, roots: list[Cid]) -> Iterator[bytes]:
-    """The request: leaves as they come, nodes when all is known to be sound, then the roots, then its end.
+class _Outgoing:
+    """A request: leaves as they come, nodes when all is known to be sound, then the roots.
 
-    Raises nothing but _SourceFailed. What may not be removed again in case of need (`is_two_faced`) is held back.
+    What may not be removed again in case of need (`is_two_faced`) is held back until then. failed: why there was
+    nothing to be pinned; the request then ends without roots, but in order: a node goes on writing after one that was
+    broken off, and what it writes then nobody would remove.
     """
 
-    def sections() -> Iterator[bytes]:
-        yield no_roots()
-        for cid, block in blocks:
-            if is_two_faced(cid, block):
-                manifest.hold(cid, block)
-            elif manifest.send(cid, block):
-                yield section(cid, block)
-        for cid, block in manifest.held():
-            yield section(cid, block)
+    def __init__(self, blocks: Iterable[tuple[Cid, bytes]], manifest: Manifest, readback: ReadBack) -> None:
+        self._blocks, self._manifest, self._readback = blocks, manifest, readback
+        self.failed: Exception | None = None
 
-    try:
-        yield from kubo_rpc.part(sections())
-    except Exception as reason:  # noqa: BLE001 - it is raised again where the request has ended
-        raise _SourceFailed(reason) from None
-    yield from kubo_rpc.part([header(roots)])
-    yield kubo_rpc.end()
+    def body(self, roots: list[Cid]) -> Iterator[bytes]:
+        """Its bytes. `roots` is filled by the time the blocks are through."""
+        yield from kubo_rpc.part(self._sections())
+        if self.failed is None:
+            yield from kubo_rpc.part([header(roots)])
+        yield kubo_rpc.end()
+
+    def _sections(self) -> Iterator[bytes]:
+        yield no_roots()
+        try:
+            for cid, block in self._blocks:
+                if is_two_faced(cid, block):
+                    self._manifest.hold(cid, block)
+                elif self._manifest.send(cid, block):
+                    yield section(cid, block)
+                    self._readback.sent(cid)
+        except Exception as reason:  # noqa: BLE001 - raised again when the request has ended
+            self.failed = reason
+            return
+        for cid, block in self._manifest.held():
+            yield section(cid, block)

@@ -22,6 +22,7 @@ from consentum.errors import CorruptError, MalformedError, NotFoundError, Unavai
 MAX_NODE: Final = 1 << 17
 """No file node is as long: 1024 links and sizes at their longest come to 64 KiB."""
 _BATCH: Final = 1_000
+_MOST_PINS: Final = 1_000
 
 
 def is_two_faced(cid: Cid, block: bytes) -> bool:
@@ -62,21 +63,32 @@ class Removal:
         """Removes those of `plain` blocks that no pin reaches."""
         self._remove(plain, [])
 
-    def make_room(self, roots: Sequence[Cid], damaged: Sequence[Cid]) -> list[Cid]:
+    def make_room(self, roots: Sequence[Cid], damaged: Sequence[Cid], others: list[Cid]) -> None:
         """Unpins what reaches the `damaged` blocks and removes these: a node keeps the bytes it has over better ones.
 
-        Returns the roots that are to be pinned again beside `roots`.
+        Adds to `others` what is to be pinned again beside `roots`, also where it fails halfway.
         """
-        others: list[Cid] = []
         with self._removing:
             for root in roots:
                 self._pins.remove(root)
             for cid in damaged:
                 while (said := self._rm([cid]).get(cid)) is not None:
+                    if len(others) == _MOST_PINS:
+                        raise UnavailableError(f"the damaged block {cid} is pinned too often to be replaced")
                     other = _pinner(cid, said)
-                    self._pins.remove(other)
                     others.append(other)
-        return others
+                    self._pins.remove(other)
+
+    def pin_again(self, others: Sequence[Cid]) -> None:
+        """Pins what `make_room` unpinned. UnavailableError if one cannot be, after all others are."""
+        failed: UnavailableError | None = None
+        for other in others:
+            try:
+                self._pins.add(other)
+            except UnavailableError as error:
+                failed = error
+        if failed is not None:
+            raise failed
 
     def _under(self, root: Cid) -> tuple[list[Cid], list[Cid]]:
         """What lies under `root`, as far as it is here: plain blocks and two-faced ones."""

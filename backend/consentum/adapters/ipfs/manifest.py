@@ -15,17 +15,18 @@ class Manifest:
     """The blocks that were sent, by name and length, and those that are held back, whole: a `unixfs.Shelf`.
 
     In a database of this process alone that spills to a nameless file, so that its memory does not grow with the number
-    of blocks. elsewhere: gives blocks that are neither.
+    of blocks. elsewhere: gives blocks that are neither. For one thread.
     """
 
     def __init__(self, elsewhere: unixfs.Fetch) -> None:
         self._elsewhere = elsewhere
-        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect("", isolation_level=None)
         self._db.execute("PRAGMA cache_size = -8192")
         self._db.execute("BEGIN")
         self._db.execute(
-            "CREATE TABLE blocks (cid BLOB PRIMARY KEY, sent INTEGER NOT NULL DEFAULT 0,"
-            " reached INTEGER NOT NULL DEFAULT 0, size INTEGER, height INTEGER, held BLOB) WITHOUT ROWID"
+            "CREATE TABLE blocks (cid BLOB PRIMARY KEY, size INTEGER, height INTEGER, held BLOB,"
+            " sent INTEGER NOT NULL DEFAULT 0, back INTEGER NOT NULL DEFAULT 0, reached INTEGER NOT NULL DEFAULT 0)"
+            " WITHOUT ROWID"
         )
 
     def __enter__(self) -> Self:
@@ -69,6 +70,14 @@ class Manifest:
     def reach(self, cid: Cid) -> None:
         """`cid` belongs to a file that is kept."""
         self._db.execute("UPDATE blocks SET reached = 1 WHERE cid = ?", (cid.raw,))
+
+    def came_back(self, cid: Cid) -> None:
+        """`cid` was sent, read back and verified."""
+        self._db.execute("UPDATE blocks SET back = 1 WHERE cid = ?", (cid.raw,))
+
+    def is_back(self, cid: Cid) -> bool:
+        """Whether it was."""
+        return self._db.execute("SELECT 1 FROM blocks WHERE cid = ? AND back", (cid.raw,)).fetchone() is not None
 
     def held(self) -> Iterator[tuple[Cid, bytes]]:
         """What was held back and is needed."""
