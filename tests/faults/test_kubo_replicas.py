@@ -4,6 +4,7 @@ removed is gone, also where a node was dead meanwhile."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -15,12 +16,16 @@ from typing import Any, BinaryIO
 
 import httpx
 import pytest
+from click.testing import CliRunner
 
 from consentum.adapters.ipfs.kubo import KuboStore
 from consentum.adapters.ipfs.unixfs import cid_of
+from consentum.cli.main import cli
 from consentum.domain.cid import Cid
 from consentum.errors import UnavailableError
 from consentum.flow.gateway.scrub import Scrubber
+from consentum.settings import GatewaySettings
+from consentum.wiring.content import content_store, why_not_content
 from scripts.demonstration.kubo import KuboNode
 from tests.fakes.content import whole
 from tests.fakes.replicas import Replicas
@@ -212,3 +217,30 @@ def test_a_node_that_hangs_is_read_past_and_then_not_asked(cluster: Cluster, tmp
     finally:
         os.kill(cluster.nodes[0].pid, signal.SIGCONT)
     three.close()
+
+
+def test_a_gateway_with_three_nodes_keeps_and_scrubs_and_says_when_it_cannot(cluster: Cluster, tmp_path: Path) -> None:
+    settings = GatewaySettings(
+        rpc="http://127.0.0.1:9",
+        deployment="d.json",
+        port=7010,
+        endpoint="http://localhost:7010",
+        ipfs=tuple(node.rpc_url for node in cluster.nodes),
+    )
+    settings.save(tmp_path)
+    store = content_store(settings, tmp_path)
+    root = store.put(BytesIO(RECORDS[0]))
+    assert all(str(root) in pins(node) for node in cluster.nodes)
+    for file in cluster.files(0):
+        file.unlink()
+    command = ["gateway", "scrub", "--folder", str(tmp_path), "--json"]
+    done = CliRunner().invoke(cli, command)
+    assert (done.exit_code, json.loads(done.output)["healed"]) == (0, 1)
+    assert why_not_content(store) == {}
+    cluster.nodes[1].kill()
+    assert why_not_content(store) == {"content": "UNAVAILABLE: 2 nodes answer, 3 are needed"}
+    assert CliRunner().invoke(cli, command).exit_code == 3
+    cluster.restart(1)
+    store.remove(root)
+    assert not any(str(root) in pins(node) for node in cluster.nodes)
+    store.close()
