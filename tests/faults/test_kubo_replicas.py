@@ -231,8 +231,7 @@ def test_a_gateway_with_three_nodes_keeps_and_scrubs_and_says_when_it_cannot(clu
     store = content_store(settings, tmp_path)
     root = store.put(BytesIO(RECORDS[0]))
     assert all(str(root) in pins(node) for node in cluster.nodes)
-    for file in cluster.files(0):
-        file.unlink()
+    flip(cluster, 0)
     command = ["gateway", "scrub", "--folder", str(tmp_path), "--json"]
     done = CliRunner().invoke(cli, command)
     assert (done.exit_code, json.loads(done.output)["healed"]) == (0, 1)
