@@ -237,16 +237,13 @@ def _check_tls(certificate: str | None, key: str | None) -> None:
 
 
 def _check_replicas(settings: GatewaySettings) -> None:
-    if not all(urlsplit(node).scheme in ("http", "https") for node in settings.ipfs):
-        raise SettingsError("an IPFS node is not an http(s) URL", field="ipfs")
-    if len(set(settings.ipfs)) != len(settings.ipfs):
-        raise SettingsError("a node is named twice, and would count twice", field="ipfs")
+    http = [node for node in settings.ipfs if urlsplit(node).scheme in ("http", "https")]
+    if len(set(http)) != len(settings.ipfs):
+        raise SettingsError("IPFS nodes are http(s) URLs, each named once", field="ipfs")
     if not 0 <= settings.ipfs_copies <= len(settings.ipfs):
         raise SettingsError("ipfs_copies is 0 to the number of IPFS nodes", field="ipfs_copies")
     if settings.scrub_seconds < 0:
         raise SettingsError("scrub_seconds is not negative", field="scrub_seconds")
-    if settings.pinning and not settings.ipfs:
-        raise SettingsError("a pinning service can fetch nothing from the embedded store", field="pinning")
     for endpoint in settings.pinning:
         url = urlsplit(endpoint)
         # The token travels with each request.
