@@ -245,15 +245,12 @@ def _check_replicas(settings: GatewaySettings) -> None:
     if settings.scrub_seconds < 0:
         raise SettingsError("scrub_seconds is not negative", field="scrub_seconds")
     for endpoint in settings.pinning:
-        url = urlsplit(endpoint)
-        # The token travels with each request.
-        if url.scheme != "https" and not (url.scheme == "http" and _is_own(url.hostname or "")):
-            raise SettingsError("a pinning service is reached over https", field="pinning")
-        if url.username or url.password or url.query:
-            raise SettingsError("no secret belongs into an endpoint; tokens are in pinning.json", field="pinning")
-    if len(settings.pinning_origins) > 20 or not all(
-        re.fullmatch(r"/[!-~]{1,254}", o) for o in settings.pinning_origins
-    ):
+        url = urlsplit(endpoint)  # a token travels with each request
+        private = url.scheme == "https" or (url.scheme == "http" and _is_own(url.hostname or ""))
+        if not private or url.username or url.password or url.query or not settings.ipfs:
+            raise SettingsError("a pinning service is an https URL without secrets, and needs ipfs", field="pinning")
+    origins = settings.pinning_origins
+    if len(origins) > 20 or not all(re.fullmatch(r"/[!-~]{1,254}", origin) for origin in origins):
         raise SettingsError("pinning_origins are at most 20 multiaddresses", field="pinning_origins")
 
 
