@@ -1,26 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every content store promises: one suite for the fake and for the embedded store."""
+"""What every content store promises: one suite for the fake, the embedded store and a Kubo node."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 
 from consentum.adapters.ipfs import unixfs
-from consentum.adapters.ipfs.kubo import KuboStore
 from consentum.adapters.ipfs.unixfs import Link
 from consentum.domain.cid import RAW, Cid
 from consentum.errors import CorruptError, MalformedError, NotFoundError, UnavailableError
-from scripts.demonstration.kubo import KuboNode
-from tests.fakes.content import Bench, Embedded, Memory, MemoryContentStore, car_of, exported, node, refused, whole
-from tests.fakes.replicas import Replicas
-from tests.kubo import KuboBench
+from tests.fakes.content import Bench, MemoryContentStore, car_of, exported, node, refused, whole
 
 MIB = 1 << 20
 SIZES = [0, 1, MIB - 1, MIB, MIB + 1, 3 * MIB, 50 * MIB]
@@ -31,29 +25,6 @@ ABSENT = Cid.of(RAW, b"nobody put this")
 def content(size: int, salt: int = 0) -> bytes:
     """Bytes that differ from chunk to chunk, so that no two blocks are one."""
     return b"".join(sha256(b"%d %d" % (salt, i)).digest() for i in range(-(-size // 32)))[:size]
-
-
-REAL = [pytest.param(name, marks=pytest.mark.processes) for name in ("kubo", "kubos")]
-
-
-@pytest.fixture(params=["memory", "embedded", "replicas", *REAL])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    made: Bench
-    match request.param:
-        case "memory":
-            made = Memory()
-        case "embedded":
-            made = Embedded(tmp_path / "content.db")
-        case "replicas":
-            made = Replicas.embedded(tmp_path)
-        case "kubo":
-            node: KuboNode = request.getfixturevalue("kubo")
-            made = KuboBench(node, KuboStore(node.rpc_url))
-        case _:
-            nodes: list[KuboNode] = request.getfixturevalue("kubos")
-            made = Replicas(tmp_path, [KuboBench(node, KuboStore(node.rpc_url)) for node in nodes])
-    yield made
-    made.close()
 
 
 @pytest.mark.parametrize("size", SIZES)

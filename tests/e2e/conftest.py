@@ -6,6 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.e2e.stack import Stack, running
+from tests.kubo import new_kubo
+
+__all__ = ["new_kubo", "stack"]
 
 
 @pytest.fixture(scope="module")
