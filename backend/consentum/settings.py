@@ -134,9 +134,9 @@ class GatewaySettings(ServiceSettings):
     workers: int = 1
     """Processes that serve; one of them does the background work."""
     ipfs: tuple[str, ...] = ()
-    """RPC URLs of the Kubo nodes that keep the records; none: the embedded store."""
+    """RPC URLs of the IPFS nodes (Kubo) that keep the sealed records; with none named they are in `blocks.db`."""
     ipfs_copies: int = 0
-    """Nodes that must hold a record before it is acknowledged; 0: three, or as many as there are."""
+    """Nodes that must hold a record before it is acknowledged; 0 means three, or all where there are fewer."""
     scrub_seconds: float = 86_400.0
     """How often every copy of every record is read and verified, where there are several nodes; 0: never."""
     pinning: tuple[str, ...] = ()
@@ -244,24 +244,20 @@ def _check_tls(certificate: str | None, key: str | None) -> None:
 
 
 def _check_replicas(settings: GatewaySettings) -> None:
-    if len(set(settings.ipfs)) != len(settings.ipfs):
-        raise SettingsError("a node is named twice, and would count twice", field="ipfs")
+    http = [node for node in settings.ipfs if urlsplit(node).scheme in ("http", "https")]
+    if len(set(http)) != len(settings.ipfs):
+        raise SettingsError("IPFS nodes are http(s) URLs, each named once", field="ipfs")
     if not 0 <= settings.ipfs_copies <= len(settings.ipfs):
-        raise SettingsError("there are fewer nodes than copies", field="ipfs_copies")
+        raise SettingsError("ipfs_copies is 0 to the number of IPFS nodes", field="ipfs_copies")
     if settings.scrub_seconds < 0:
         raise SettingsError("scrub_seconds is not negative", field="scrub_seconds")
-    if settings.pinning and not settings.ipfs:
-        raise SettingsError("a pinning service can fetch nothing from the embedded store", field="pinning")
     for endpoint in settings.pinning:
-        url = urlsplit(endpoint)
-        # The token travels with each request.
-        if url.scheme != "https" and not (url.scheme == "http" and _is_own(url.hostname or "")):
-            raise SettingsError("a pinning service is reached over https", field="pinning")
-        if url.username or url.password or url.query:
-            raise SettingsError("no secret belongs into an endpoint; tokens are in pinning.json", field="pinning")
-    if len(settings.pinning_origins) > 20 or not all(
-        re.fullmatch(r"/[!-~]{1,254}", o) for o in settings.pinning_origins
-    ):
+        url = urlsplit(endpoint)  # a token travels with each request
+        private = url.scheme == "https" or (url.scheme == "http" and _is_own(url.hostname or ""))
+        if not private or url.username or url.password or url.query or not settings.ipfs:
+            raise SettingsError("a pinning service is an https URL without secrets, and needs ipfs", field="pinning")
+    origins = settings.pinning_origins
+    if len(origins) > 20 or not all(re.fullmatch(r"/[!-~]{1,254}", origin) for origin in origins):
         raise SettingsError("pinning_origins are at most 20 multiaddresses", field="pinning_origins")
 
 

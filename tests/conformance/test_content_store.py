@@ -3,17 +3,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from hashlib import sha256
 from io import BytesIO
-from pathlib import Path
 
 import pytest
 
 from consentum.adapters.ipfs import unixfs
-from consentum.adapters.ipfs.embedded import EmbeddedStore
 from consentum.adapters.ipfs.unixfs import Link
 from consentum.domain.cid import RAW, Cid
 from consentum.errors import CorruptError, MalformedError, NotFoundError, UnavailableError
@@ -266,27 +263,3 @@ def test_a_closed_store_answers_nothing(bench: Bench) -> None:
             call(root)
     with pytest.raises(UnavailableError):
         bench.store.put(BytesIO(b"y"))
-
-
-def test_an_embedded_store_keeps_its_files_when_it_is_opened_again(tmp_path: Path) -> None:
-    path = tmp_path / "content.db"
-    first = EmbeddedStore(path)
-    root = first.put(BytesIO(content(MIB + 1)))
-    first.close()
-    second = EmbeddedStore(path)
-    assert whole(second, root) == content(MIB + 1)
-    assert path.stat().st_mode & 0o077 == 0
-    second.close()
-
-
-def test_another_file_another_version_and_no_folder_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "letter").write_bytes(b"This is a letter, not a database. " * 100)
-    with pytest.raises(CorruptError):
-        EmbeddedStore(tmp_path / "letter")
-    db = sqlite3.connect(tmp_path / "newer")
-    db.execute("PRAGMA user_version = 2")
-    db.close()
-    with pytest.raises(CorruptError, match="version"):
-        EmbeddedStore(tmp_path / "newer")
-    with pytest.raises(UnavailableError):
-        EmbeddedStore(tmp_path / "absent" / "content.db")

@@ -55,6 +55,10 @@ def replica_set(settings: GatewaySettings, folder: Path, stores: Sequence[tuple[
 
 def why_not_content(store: ContentStore) -> dict[str, str]:
     """Why records cannot be kept or had now; nothing if they can."""
+    if isinstance(store, ReplicaStore):
+        answering = store.answering()
+        short = answering < store.copies
+        return {"content": f"UNAVAILABLE: {answering} nodes answer, {store.copies} are needed"} if short else {}
     try:
         store.has(_NOTHING)
     except ConsentumError as error:

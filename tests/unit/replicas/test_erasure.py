@@ -53,6 +53,13 @@ def test_a_record_that_is_put_again_is_not_removed_for_its_old_debt(three: Repli
     assert three.held() == {root}
 
 
+def test_a_debt_that_is_void_by_the_time_it_is_collected_is_not(three: Replicas) -> None:
+    root = three.store.put(BytesIO(b"a record"))
+    three.ledger.owed = lambda name, limit: [root]  # type: ignore[method-assign]
+    assert Scrubber(three.replicas, 0).tend() == 0
+    assert three.held() == {root}
+
+
 def test_copies_beyond_those_counted_go_too(make: Make) -> None:
     five = make(5, 2)
     root = five.store.put(BytesIO(b"a record"))

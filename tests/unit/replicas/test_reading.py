@@ -78,6 +78,16 @@ def test_a_dead_node_is_not_asked_by_the_next_read(three: Replicas) -> None:
     assert three.nodes[0].calls == []
 
 
+def test_a_node_that_failed_at_one_block_is_not_asked_for_the_next(three: Replicas) -> None:
+    root = three.store.put(BytesIO(DATA))
+    three.nodes[0].down("block")
+    assert three.store.read_at(root, 0, 5) == DATA[:5]
+    three.nodes[0].up()
+    three.nodes[0].calls.clear()
+    assert three.store.read_at(root, MIB, 5) == DATA[MIB : MIB + 5]
+    assert three.nodes[0].calls == []
+
+
 def test_what_a_silent_node_may_have_is_not_called_absent(three: Replicas) -> None:
     absent = Cid.of(RAW, b"absent")
     three.nodes[1].down()

@@ -50,8 +50,8 @@ class Removal:
         If it fails halfway, doing it again goes on where it stopped.
         """
         pinned = self._pins.holds(root)
-        if not pinned and self._block(root) is None:
-            raise NotFoundError(f"{root} is not pinned here")
+        if not pinned:
+            self._rpc.block(root)  # NotFoundError; a damaged one goes like any other
         plain, doubtful = self._under(root)
         if pinned:
             self._pins.remove(root)

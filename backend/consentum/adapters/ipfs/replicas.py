@@ -23,7 +23,7 @@ from consentum.adapters.ipfs.car import header, read_header, section
 from consentum.adapters.ipfs.failover import Failover
 from consentum.adapters.ipfs.spool import Pieces, Spool, as_file
 from consentum.adapters.ipfs.upload import Upload
-from consentum.domain.cid import Cid
+from consentum.domain.cid import RAW, Cid
 from consentum.errors import ConsentumError, CorruptError, MalformedError, NotFoundError, UnavailableError
 from consentum.ports.content import ContentStore
 from consentum.ports.copies import CopyLedger, CopyState, LostError, Replica
@@ -33,6 +33,7 @@ WORKERS: Final = 4
 LOCK_SECONDS: Final = 30.0
 # Of what a node says it holds so many roots, and so many blocks of each, are read back before it counts.
 SAMPLES: Final = 8
+_NOTHING: Final = Cid.of(RAW, b"")
 Send = Callable[[ContentStore], Sequence[Cid]]
 
 
@@ -144,6 +145,20 @@ class ReplicaStore:
                 raise LostError(str(error)) from None
             file.seek(0)
             check(node.store, [root], node.store.put_car(file))
+
+    def answering(self) -> int:
+        """How many of the nodes that are written to answer now."""
+
+        def answers(node: Replica) -> bool:
+            try:
+                node.store.has(_NOTHING)
+            except ConsentumError:
+                return False
+            return True
+
+        nodes = [node for node in self.nodes if not node.retired]
+        with ThreadPoolExecutor(len(nodes)) as pool:
+            return sum(pool.map(answers, nodes))
 
     def candidates(self, root: Cid) -> list[Replica]:
         """The nodes in the order in which they are asked to hold `root`: another one for each record."""

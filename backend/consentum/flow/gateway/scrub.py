@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO, Final, Protocol, cast
 
@@ -63,6 +64,7 @@ class Scrubber:
     ) -> None:
         self._replicas, self._ledger, self._every, self._clock = replicas, replicas.ledger, every, clock
         self._removers: dict[str, Callable[[Cid], None]] = {node.name: node.store.remove for node in replicas.nodes}
+        self._ailing, self._again = set[str](), list[Cid]()
         self._removers |= {service.name: service.remove for service in services}
 
     def tally(self) -> Tally:
@@ -106,6 +108,7 @@ class Scrubber:
             if time.monotonic() >= until:
                 self._log(report)
                 return
+        self._once_more(report)
         self._ledger.set_round(replace(where, cursor=b"", ended=max(self._clock(), where.began)))
         self._log(report)
 
@@ -117,6 +120,7 @@ class Scrubber:
                 self._examine(kept, report)
                 cursor = kept.root.raw
                 advance(1)
+        self._once_more(report)
         now = self._clock()
         self._ledger.set_round(replace(self._ledger.round(), cursor=b"", began=now, ended=now))
         return report
@@ -145,24 +149,59 @@ class Scrubber:
         return found
 
     def _mend(self, root: Cid, found: dict[str, bool | None], report: Report) -> None:
-        good = sum(whole is True for whole in found.values())
-        spare = [node for node in self._replicas.candidates(root) if found.get(node.name, False) is False]
-        for node in spare:
+        good, failed = sum(whole is True for whole in found.values()), False
+        for node in self._replicas.candidates(root):
             if good >= self._replicas.copies:
                 break
+            if found.get(node.name, False) is not False:
+                continue
+            if good:
+                self._clear(node, root)
             try:
-                self._replicas.heal(root, node)
-                whole = _whole(node, root)
+                done = node.name not in self._ailing and self._healed(node, root)
             except LostError:
                 report.lost.append(root)
                 break
-            except ConsentumError as error:
-                log.warning("a copy could not be replaced: %s", error.code)
-                continue
-            if whole:
-                self._ledger.seen(root, node.name, True)
+            if done:
                 good, report.healed, report.copies = good + 1, report.healed + 1, report.copies + 1
-        report.missing += max(self._replicas.copies - good, 0)
+            failed |= not done
+        if failed and good < self._replicas.copies:
+            self._again.append(root)
+        else:
+            report.missing += max(self._replicas.copies - good, 0)
+
+    def _healed(self, node: Replica, root: Cid) -> bool:
+        try:
+            self._replicas.heal(root, node)
+            if _whole(node, root):
+                self._ledger.seen(root, node.name, True)
+                return True
+        except LostError:
+            raise
+        except ConsentumError as error:
+            log.warning("a copy could not be replaced: %s", error.code)
+        self._ailing.add(node.name)
+        return False
+
+    @staticmethod
+    def _clear(node: Replica, root: Cid) -> None:
+        """Removes a damaged copy, of which another node has a good one: a node may keep what it has over what it is
+        given, and stumble over it, with this record and with others."""
+        with suppress(ConsentumError):
+            node.store.remove(root)
+
+    def _once_more(self, report: Report) -> None:
+        """At the end of a pass: what could not be mended, now that everything damaged has been cleared away."""
+        again, self._again = list(dict.fromkeys(self._again)), []
+        self._ailing.clear()
+        for root in again:
+            extra = Report()
+            self._examine(Kept(root, frozenset()), extra)
+            report.healed, report.copies = report.healed + extra.healed, report.copies + extra.healed
+            report.missing, report.lost = report.missing + extra.missing, report.lost + extra.lost
+            report.missing += self._replicas.copies - extra.copies if self._again else 0
+            self._again.clear()
+            self._ailing.clear()
 
     def _collect(self, name: str, remove: Callable[[Cid], None]) -> int:
         removed = 0
