@@ -8,6 +8,7 @@ measurements.
 
 from __future__ import annotations
 
+import fcntl
 import math
 import os
 import re
@@ -77,6 +78,7 @@ def _seal(key: bytes, plain: Path, sink: BinaryIO) -> None:
 def _piped(write: Callable[[BinaryIO], None]) -> Iterator[BinaryIO]:
     """What `write` writes, in a thread, to be read meanwhile; its error is raised at the end."""
     reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, MIB)
     failed: list[BaseException] = []
 
     def run() -> None:
@@ -89,7 +91,7 @@ def _piped(write: Callable[[BinaryIO], None]) -> Iterator[BinaryIO]:
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        with open(reader, "rb", buffering=0) as source:
+        with open(reader, "rb", buffering=MIB) as source:
             yield source
     finally:
         thread.join()

@@ -105,10 +105,11 @@ def test_a_flipped_block_is_refused_and_named(bench: Bench, leaf: bool) -> None:
         bench.store.export_car([root], BytesIO())
 
 
-def test_putting_a_file_again_repairs_its_flipped_blocks(bench: Bench) -> None:
+@pytest.mark.parametrize("leaf", [True, False], ids=["leaf", "root"])
+def test_putting_a_file_again_repairs_its_flipped_blocks(bench: Bench, leaf: bool) -> None:
     data = content(2 * MIB)
     root = bench.store.put(BytesIO(data))
-    bench.plant(Cid.of(RAW, data[MIB:]), bytes(MIB))
+    bench.plant(Cid.of(RAW, data[MIB:]) if leaf else root, bytes(MIB if leaf else 100))
     assert bench.store.put(BytesIO(data)) == root
     assert whole(bench.store, root) == data
 

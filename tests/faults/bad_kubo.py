@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from consentum.adapters.ipfs import car
+from consentum.adapters.ipfs import car, unixfs
 from consentum.domain.cid import Cid
 from consentum.errors import ConsentumError
 
@@ -29,8 +29,8 @@ def _refusal(message: str) -> Answer:
 
 class BadKubo:
     """Set `mode` to one of: flipped, other block, truncated, endless, drip, hang, html, 500, 429, forgets, unpinned,
-    pin error, other root, early, down; "ok" does as it should. Applies to the commands in `about` (all if empty), and
-    ends by itself after `times` such answers."""
+    loses a leaf, pin error, other root, early, down; "ok" does as it should. Applies to the commands in `about` (all if
+    empty), and ends by itself after `times` such answers."""
 
     def __init__(self) -> None:
         self.mode, self.about, self.times = "ok", "", 1 << 30
@@ -103,6 +103,8 @@ class BadKubo:
                 answer = self._get(cids[0], bad)
             case "block/stat":
                 answer = _json({"Key": str(cids[0])}) if cids[0] in self.blocks else _refusal("ipld: not found")
+            case "dag/stat":
+                answer = self._count(cids)
             case "block/rm":
                 for cid in cids:
                     self.blocks.pop(cid, None)
@@ -123,14 +125,21 @@ class BadKubo:
                 roots = car.read_header(source)
             except ConsentumError:
                 source.seek(len(car.no_roots()))
-            if bad != "forgets":
-                self.blocks.update(car.read_blocks(source))
+            came = [] if bad == "forgets" else list(car.read_blocks(source))
+            for cid, block in came[bad == "loses a leaf" :]:
+                self.blocks.setdefault(cid, block)
             if bad != "pin error":
                 self.pins |= set(roots)
             named = [Cid.of(0x55, b"another")] if bad == "other root" else roots
             error = "block is not here" if bad == "pin error" else ""
             lines += [{"Root": {"Cid": {"/": str(root)}, "PinErrorMsg": error}} for root in named if roots]
         return _json(*lines)
+
+    def _count(self, roots: list[Cid]) -> Answer:
+        try:
+            return _json({"UniqueBlocks": len(list(unixfs.under(self.blocks.__getitem__, roots)))})
+        except KeyError:
+            return _refusal("ipld: not found")
 
     def _get(self, cid: Cid, bad: str) -> Answer:
         if cid not in self.blocks:

@@ -9,6 +9,7 @@ from io import BytesIO
 
 import pytest
 
+from consentum.adapters.ipfs import kubo_outgoing
 from consentum.adapters.ipfs.kubo import KuboStore
 from consentum.adapters.ipfs.kubo_http import ATTEMPTS
 from consentum.domain.cid import RAW, Cid
@@ -93,6 +94,44 @@ def test_a_block_that_was_flipped_once_is_sent_again(node: BadKubo, store: KuboS
     root = store.put(BytesIO(DATA))
     assert node.asked.count("dag/import") == 2
     assert node.pins == {root}
+
+
+@pytest.fixture
+def sampling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves are read back by chance alone, and chance says: none."""
+    monkeypatch.setattr(kubo_outgoing, "READ_BACK", 0)
+    monkeypatch.setattr(kubo_outgoing, "SAMPLE", 1 << 62)
+
+
+@pytest.mark.usefixtures("sampling")
+def test_a_sample_is_enough_where_the_node_counts_every_block(node: BadKubo, store: KuboStore) -> None:
+    root = store.put(BytesIO(DATA))
+    assert node.asked.count("block/get") == 1  # the root
+    assert whole(store, root) == DATA
+
+
+@pytest.mark.usefixtures("sampling")
+def test_a_leaf_the_node_lost_is_missed_without_being_asked_for(node: BadKubo, store: KuboStore) -> None:
+    node.mode, node.about, node.times = "loses a leaf", "dag/import", 1
+    root = store.put(BytesIO(DATA))
+    assert node.asked.count("dag/import") == 2
+    assert whole(store, root) == DATA
+
+
+@pytest.mark.usefixtures("sampling")
+def test_where_the_node_had_some_of_it_all_is_read_back(node: BadKubo, store: KuboStore) -> None:
+    root = store.put(BytesIO(DATA))
+    node.blocks[next(cid for cid in node.blocks if cid.codec == RAW)] = b"damaged"
+    assert store.put(BytesIO(DATA)) == root
+    assert whole(store, root) == DATA
+
+
+@pytest.mark.usefixtures("sampling")
+@pytest.mark.parametrize("mode", ["500", "429", "hang", "html", "truncated", "down"])
+def test_nothing_is_acknowledged_while_the_node_does_not_count(node: BadKubo, store: KuboStore, mode: str) -> None:
+    node.mode, node.about = mode, "dag/stat"
+    with pytest.raises(UnavailableError):
+        store.put(BytesIO(DATA))
 
 
 class Pipe(BytesIO):

@@ -40,7 +40,12 @@ def no_roots() -> bytes:
 
 def section(cid: Cid, block: bytes) -> bytes:
     """One block as a CAR holds it: length, CID, bytes."""
-    return uvarint(CID_LENGTH + len(block)) + cid.raw + block
+    return section_head(cid, block) + block
+
+
+def section_head(cid: Cid, block: bytes) -> bytes:
+    """What stands before a block in a CAR."""
+    return uvarint(CID_LENGTH + len(block)) + cid.raw
 
 
 def read_header(source: BinaryIO) -> list[Cid]:

@@ -3,14 +3,16 @@
 
 In: one `dag/import` of two CARs. The first has no roots and carries the blocks as they are made or read; the second
 has the roots and no blocks, and is sent only when all that went before was found sound, so that whatever is refused is
-never pinned. The node locks out garbage collection and removal for the whole of such a request. Then every block is
-read back and verified, and the pins are asked for, before anything is acknowledged.
+never pinned. The node locks out garbage collection and removal for the whole of such a request; it verifies each block
+of a CAR. Before anything is acknowledged, the pins are asked for, the node has to find as many blocks as there are, and
+the nodes, the first 16 MiB and a random sample of the other leaves are read back and verified; all of them, where the
+node had some of it before and may have kept damaged bytes.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Lock
@@ -18,20 +20,17 @@ from typing import BinaryIO, Final
 
 from consentum.adapters.ipfs import kubo_rpc, unixfs
 from consentum.adapters.ipfs.ahead import Ahead
-from consentum.adapters.ipfs.car import header, no_roots, read_blocks, read_header, section
+from consentum.adapters.ipfs.car import header, section
 from consentum.adapters.ipfs.kubo_http import ATTEMPTS, NodeBusy, NodeRefused, pause
+from consentum.adapters.ipfs.kubo_outgoing import Feed, Outgoing, car_blocks, file_blocks
 from consentum.adapters.ipfs.kubo_pins import KuboPins
-from consentum.adapters.ipfs.kubo_removal import Removal, is_two_faced
+from consentum.adapters.ipfs.kubo_removal import Removal
 from consentum.adapters.ipfs.manifest import Manifest
-from consentum.adapters.ipfs.readback import ReadBack
 from consentum.domain.cid import RAW, Cid
 from consentum.errors import CorruptError, MalformedError, NotFoundError, UnavailableError
 
 _WORKERS: Final = 4
 _IMPORT = "dag/import?pin-roots=true"
-
-Feed = Callable[[BinaryIO, Manifest, list[Cid]], Iterator[tuple[Cid, bytes]]]
-"""From a source the blocks to send; when they are through, the roots are in the list, and all beneath them is sound."""
 
 
 class KuboStore:
@@ -57,11 +56,11 @@ class KuboStore:
 
     def put(self, source: BinaryIO) -> Cid:
         """See the port. A source that can be rewound is read again where the node was busy or lost a block."""
-        return self._keep(source, _file)[0]
+        return self._keep(source, file_blocks)[0]
 
     def put_car(self, car: BinaryIO) -> list[Cid]:
         """See the port, and `put`."""
-        return self._keep(car, _car)
+        return self._keep(car, car_blocks)
 
     def export_car(self, roots: Sequence[Cid], sink: BinaryIO) -> None:
         """See the port."""
@@ -141,8 +140,7 @@ class KuboStore:
                 last = start is None or turn == ATTEMPTS - 1
                 try:
                     with Manifest(self.block) as manifest:
-                        roots = self._import(source, feed, manifest)
-                        damaged = self._damaged(roots, manifest)
+                        roots, damaged = self._try(source, feed, manifest)
                     if not damaged:
                         return roots
                     self._removal.make_room(roots, damaged, others)
@@ -158,14 +156,26 @@ class KuboStore:
             self._removal.pin_again(others)
         raise AssertionError("the last turn returns or raises")
 
-    def _import(self, source: BinaryIO, feed: Feed, manifest: Manifest) -> list[Cid]:
-        """One request. What is refused, or fails, is not pinned, and removed as far as it is there."""
+    def _try(self, source: BinaryIO, feed: Feed, manifest: Manifest) -> tuple[list[Cid], list[Cid]]:
+        """The roots, pinned, and which blocks under them are not as they should be."""
         roots: list[Cid] = []
-        readback = ReadBack(self.block, self._pool, manifest)
-        outgoing = _Outgoing(feed(source, manifest, roots), manifest, readback)
+        try:
+            self._import(source, feed, manifest, roots)
+        except NodeBusy:
+            raise
+        except UnavailableError:
+            # What the node had of a root, and keeps, may be damaged so that it cannot be pinned.
+            damaged = self._damaged(roots, manifest) if manifest.was_here else []
+            if not damaged:
+                raise
+            return roots, damaged
+        return roots, self._damaged(roots, manifest)
+
+    def _import(self, source: BinaryIO, feed: Feed, manifest: Manifest, roots: list[Cid]) -> None:
+        """One request. What is refused, or fails, is not pinned, and removed as far as it is there."""
+        outgoing = Outgoing(feed(source, manifest, roots), manifest, self._may_be_here)
         try:
             told = self._rpc.upload(_IMPORT, outgoing.body(roots))
-            readback.end()
             if outgoing.failed is None:
                 self._must_be_pinned(roots, told)
         except UnavailableError as error:
@@ -173,7 +183,6 @@ class KuboStore:
         self._tidy(manifest, strays=outgoing.failed is None)
         if outgoing.failed is not None:
             raise outgoing.failed
-        return roots
 
     def _tidy(self, manifest: Manifest, *, strays: bool = False) -> None:
         with suppress(UnavailableError):  # what stays is garbage, which the node collects at its own time
@@ -187,7 +196,7 @@ class KuboStore:
     def _damaged(self, roots: Sequence[Cid], manifest: Manifest) -> list[Cid]:
         """Which blocks under `roots` are not here as they should be: all such leaves, or the first such node.
 
-        Leaves that came back already are not asked for again: since then first the lock and then the pin kept them.
+        Leaves that are not in the sample are not read, if the node counts as many blocks as were sent.
         """
         # A removal that began before our pin may yet end after it (see Removal); behind this lock it has ended.
         with self._removing:
@@ -203,10 +212,24 @@ class KuboStore:
                     raise
                 return b""
 
+        spared = manifest.is_spared if self._counts_all(roots, manifest) else lambda _: False
         with suppress(CorruptError, NotFoundError):
-            for _ in unixfs.under(Ahead(fetch, self._pool, manifest.is_back), roots):
+            for _ in unixfs.under(Ahead(fetch, self._pool, spared), roots):
                 pass
         return damaged
+
+    def _counts_all(self, roots: Sequence[Cid], manifest: Manifest) -> bool:
+        """Whether the node, which reads each of them for this, finds as many blocks as there are under `roots`."""
+        if manifest.was_here or not manifest.spares:
+            return False
+        with suppress(NodeRefused):
+            return self._rpc.blocks_under(roots, manifest.reached) == manifest.reached
+        return False
+
+    def _may_be_here(self, node: Cid) -> bool:
+        with suppress(UnavailableError):
+            return self._is_here(node)
+        return True
 
     def _is_here(self, leaf: Cid) -> bool:
         try:
@@ -219,54 +242,3 @@ class KuboStore:
     def _must_be_open(self) -> None:
         if self._closed:
             raise UnavailableError("the content store is closed")
-
-
-def _file(source: BinaryIO, manifest: Manifest, roots: list[Cid]) -> Iterator[tuple[Cid, bytes]]:
-    for cid, block in unixfs.build(source):
-        yield cid, block
-        manifest.reach(cid)
-        roots[:] = [cid]
-
-
-def _car(source: BinaryIO, manifest: Manifest, roots: list[Cid]) -> Iterator[tuple[Cid, bytes]]:
-    named = read_header(source)
-    yield from read_blocks(source)
-    for root in named:
-        unixfs.settle(manifest, root)
-        manifest.reach(root)
-    roots.extend(named)
-
-
-class _Outgoing:
-    """A request: leaves as they come, nodes when all is known to be sound, then the roots.
-
-    What may not be removed again in case of need (`is_two_faced`) is held back until then. failed: why there was
-    nothing to be pinned; the request then ends without roots, but in order: a node goes on writing after one that was
-    broken off, and what it writes then nobody would remove.
-    """
-
-    def __init__(self, blocks: Iterable[tuple[Cid, bytes]], manifest: Manifest, readback: ReadBack) -> None:
-        self._blocks, self._manifest, self._readback = blocks, manifest, readback
-        self.failed: Exception | None = None
-
-    def body(self, roots: list[Cid]) -> Iterator[bytes]:
-        """Its bytes. `roots` is filled by the time the blocks are through."""
-        yield from kubo_rpc.part(self._sections())
-        if self.failed is None:
-            yield from kubo_rpc.part([header(roots)])
-        yield kubo_rpc.end()
-
-    def _sections(self) -> Iterator[bytes]:
-        yield no_roots()
-        try:
-            for cid, block in self._blocks:
-                if is_two_faced(cid, block):
-                    self._manifest.hold(cid, block)
-                elif self._manifest.send(cid, block):
-                    yield section(cid, block)
-                    self._readback.sent(cid)
-        except Exception as reason:  # noqa: BLE001 - raised again when the request has ended
-            self.failed = reason
-            return
-        for cid, block in self._manifest.held():
-            yield section(cid, block)

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
+import ssl
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from queue import Empty, LifoQueue
 from typing import Any, Final, TypeVar
@@ -17,6 +19,7 @@ ATTEMPTS: Final = 4
 MAX_WAIT: Final = 5.0
 _MAX_ANSWER = 8 << 20
 _PIECE = 1 << 18
+_TOGETHER = 256
 _BUSY = frozenset({429, 502, 503, 504})
 
 T = TypeVar("T")
@@ -25,6 +28,10 @@ Answer = tuple[int, http.client.HTTPMessage, bytes]
 
 class NodeUnreachable(UnavailableError):
     """Nobody listens there."""
+
+
+class NodeSlow(UnavailableError):
+    """It is there, but took too long."""
 
 
 class NodeBusy(UnavailableError):
@@ -77,10 +84,15 @@ class Endpoint:
         self._idle: LifoQueue[http.client.HTTPConnection] = LifoQueue()
 
     def exchange(
-        self, method: str, path: str, headers: Mapping[str, str] | None = None, limit: int = _MAX_ANSWER
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        limit: int = _MAX_ANSWER,
+        seconds: float | None = None,
     ) -> Answer:
-        """One request without a body. NodeUnreachable, UnavailableError."""
-        until = time.monotonic() + self._timeout
+        """One request without a body. seconds: for an answer that takes longer. NodeUnreachable, UnavailableError."""
+        until = time.monotonic() + (seconds or self._timeout)
         while True:
             connection, fresh = self._connection()
             try:
@@ -109,11 +121,12 @@ class Endpoint:
                 connection.endheaders()
             except OSError as error:
                 raise _unavailable(error) from None
-            for piece in body:
-                if not _sent(connection, b"%x\r\n%b\r\n" % (len(piece), piece)):
+            for pieces in _gathered(body):
+                length = sum(map(len, pieces))
+                if not _sent(connection, [b"%x\r\n" % length, *pieces, b"\r\n"]):
                     break
             else:
-                _sent(connection, b"0\r\n\r\n")
+                _sent(connection, [b"0\r\n\r\n"])
             # The node writes its last blocks and walks the DAG to pin it before it answers.
             return _read(connection, time.monotonic() + 4 * self._timeout, _MAX_ANSWER)
         except (OSError, http.client.HTTPException) as error:
@@ -167,10 +180,30 @@ def _message(body: bytes) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def _sent(connection: http.client.HTTPConnection, piece: bytes) -> bool:
+def _gathered(body: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Small pieces together, so that each costs no packet of its own; none of them is copied."""
+    pieces: list[bytes] = []
+    for piece in filter(None, body):
+        pieces.append(piece)
+        if len(pieces) == _TOGETHER or len(piece) >= _PIECE:
+            yield pieces
+            pieces = []
+    if pieces:
+        yield pieces
+
+
+def _sent(connection: http.client.HTTPConnection, pieces: Sequence[bytes]) -> bool:
     """False if the node listens no longer: it may have answered already."""
     try:
-        connection.send(piece)
+        if not isinstance(connection.sock, socket.socket) or isinstance(connection.sock, ssl.SSLSocket):
+            connection.send(b"".join(pieces))
+            return True
+        views = [memoryview(piece) for piece in pieces]
+        while views:
+            gone = connection.sock.sendmsg(views)
+            while views and gone >= len(views[0]):
+                gone -= len(views.pop(0))
+            views[:1] = [views[0][gone:]] if views else []
     except TimeoutError:
         raise
     except OSError:
@@ -210,5 +243,5 @@ def _unavailable(error: Exception) -> UnavailableError:
     if isinstance(error, ConnectionRefusedError):
         return NodeUnreachable("the IPFS node does not answer (nobody listens)")
     if isinstance(error, TimeoutError):
-        return UnavailableError("the IPFS node does not answer in time")
+        return NodeSlow("the IPFS node does not answer in time")
     return UnavailableError(f"the IPFS node does not answer ({type(error).__name__})")

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
-from consentum.adapters.ipfs.kubo_http import Endpoint, NodeRefused, NodeUnreachable, good, objects, patiently
+from consentum.adapters.ipfs.kubo_http import Endpoint, NodeRefused, NodeSlow, NodeUnreachable, good, objects, patiently
 from consentum.adapters.ipfs.unixfs import MAX_BLOCK
 from consentum.domain.cid import Cid
 from consentum.errors import NotFoundError, SettingsError
@@ -25,6 +25,8 @@ _PART = (
     "Content-Type: application/octet-stream\r\n\r\n"
 ).encode()
 _LAST = f"--{BOUNDARY}--\r\n".encode()
+_LOCAL_SECONDS: Final = 2.0
+"""What a gateway may take for a block of its own before the RPC is asked."""
 _LOCAL_ONLY: Final[Mapping[str, str]] = {"Cache-Control": "only-if-cached"}
 
 
@@ -50,6 +52,19 @@ class KuboRpc:
         query = urlencode([*(("arg", arg) for arg in args), *((k.replace("_", "-"), v) for k, v in options.items())])
         return patiently(lambda: objects(good(self._rpc.exchange("POST", f"/api/v0/{command}?{query}"))))
 
+    def blocks_under(self, roots: Sequence[Cid], expected: int) -> int | None:
+        """How many blocks the node has under `roots`, by its own word; None if it does not say. It reads them all, so
+        it may take as long as so many take at 20 MiB/s. NodeRefused if one is missing; UnavailableError."""
+        query = urlencode([*(("arg", str(root)) for root in roots), ("progress", "false"), ("offline", "true")])
+        seconds = self._timeout + expected / 20
+
+        def ask() -> list[dict[str, Any]]:
+            return objects(good(self._rpc.exchange("POST", f"/api/v0/dag/stat?{query}", seconds=seconds)))
+
+        told = patiently(ask)
+        found = told[-1].get("UniqueBlocks") if told else None
+        return found if isinstance(found, int) else None
+
     def block(self, cid: Cid) -> bytes:
         """The bytes the node has under `cid`, unverified, at most 2 MiB; it asks no other node. NotFoundError."""
         return patiently(lambda: self._block(cid))
@@ -70,10 +85,13 @@ class KuboRpc:
     def _block(self, cid: Cid) -> bytes:
         gateway = self._its_gateway()
         if gateway is not None:
+            seconds = min(self._timeout, _LOCAL_SECONDS)
             try:
-                answer = gateway.exchange("GET", f"/ipfs/{cid}?format=raw", _LOCAL_ONLY, MAX_BLOCK)
+                answer = gateway.exchange("GET", f"/ipfs/{cid}?format=raw", _LOCAL_ONLY, MAX_BLOCK, seconds)
             except NodeUnreachable:
                 self._gateway = None  # it is behind a wall, or switched off: the RPC has the blocks as well
+            except NodeSlow:
+                pass  # it believes that it has a block whose file is gone, and asks its peers: the RPC will not
             else:
                 if answer[0] in {404, 412}:
                     raise NotFoundError(f"block {cid} is not here")

@@ -15,17 +15,20 @@ class Manifest:
     """The blocks that were sent, by name and length, and those that are held back, whole: a `unixfs.Shelf`.
 
     In a database of this process alone that spills to a nameless file, so that its memory does not grow with the number
-    of blocks. elsewhere: gives blocks that are neither. For one thread.
+    of blocks. elsewhere: gives blocks that are neither. For one thread. spares: whether a leaf need not
+    be read back; was_here: whether the store had a node of it before.
     """
 
     def __init__(self, elsewhere: unixfs.Fetch) -> None:
         self._elsewhere = elsewhere
+        self.spares = False
+        self.was_here = False
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.execute("PRAGMA cache_size = -8192")
         self._db.execute("BEGIN")
         self._db.execute(
             "CREATE TABLE blocks (cid BLOB PRIMARY KEY, size INTEGER, height INTEGER, held BLOB,"
-            " sent INTEGER NOT NULL DEFAULT 0, back INTEGER NOT NULL DEFAULT 0, reached INTEGER NOT NULL DEFAULT 0)"
+            " sent INTEGER NOT NULL DEFAULT 0, spared INTEGER NOT NULL DEFAULT 0, reached INTEGER NOT NULL DEFAULT 0)"
             " WITHOUT ROWID"
         )
 
@@ -35,10 +38,12 @@ class Manifest:
     def __exit__(self, *_: object) -> None:
         self._db.close()
 
-    def send(self, cid: Cid, block: bytes) -> bool:
-        """A leaf is on its way; False if it was before."""
-        insert = "INSERT OR IGNORE INTO blocks (cid, sent, size, height) VALUES (?, 1, ?, 0)"
-        return bool(self._db.execute(insert, (cid.raw, len(block))).rowcount)
+    def send(self, cid: Cid, block: bytes, *, spared: bool) -> bool:
+        """A leaf is on its way; False if it was before. spared: it need not be read back."""
+        insert = "INSERT OR IGNORE INTO blocks (cid, sent, spared, size, height) VALUES (?, 1, ?, ?, 0)"
+        fresh = bool(self._db.execute(insert, (cid.raw, spared, len(block))).rowcount)
+        self.spares = self.spares or (fresh and spared)
+        return fresh
 
     def hold(self, cid: Cid, block: bytes) -> None:
         """A block waits for the others."""
@@ -71,13 +76,14 @@ class Manifest:
         """`cid` belongs to a file that is kept."""
         self._db.execute("UPDATE blocks SET reached = 1 WHERE cid = ?", (cid.raw,))
 
-    def came_back(self, cid: Cid) -> None:
-        """`cid` was sent, read back and verified."""
-        self._db.execute("UPDATE blocks SET back = 1 WHERE cid = ?", (cid.raw,))
+    def is_spared(self, cid: Cid) -> bool:
+        """Whether it was sent and need not be read back."""
+        return self._db.execute("SELECT 1 FROM blocks WHERE cid = ? AND spared", (cid.raw,)).fetchone() is not None
 
-    def is_back(self, cid: Cid) -> bool:
-        """Whether it was."""
-        return self._db.execute("SELECT 1 FROM blocks WHERE cid = ? AND back", (cid.raw,)).fetchone() is not None
+    @property
+    def reached(self) -> int:
+        """How many blocks the files that are kept have, each counted once."""
+        return int(self._db.execute("SELECT count(*) FROM blocks WHERE reached").fetchone()[0])
 
     def held(self) -> Iterator[tuple[Cid, bytes]]:
         """What was held back and is needed."""

@@ -224,9 +224,13 @@ def settle(shelf: Shelf, cid: Cid, depth: int = 0) -> Shape:
 def _read_chunk(source: BinaryIO, length: int) -> bytes:
     """Up to `length` bytes, fewer only at the end: pipes and sockets read short before it."""
     chunk = source.read(length)
-    while 0 < len(chunk) < length and (more := source.read(length - len(chunk))):
-        chunk += more
-    return chunk
+    if not 0 < len(chunk) < length:
+        return chunk
+    parts, missing = [chunk], length - len(chunk)
+    while missing and (more := source.read(missing)):
+        parts.append(more)
+        missing -= len(more)
+    return b"".join(parts)
 
 
 def _fold(levels: list[list[Link]], level: int) -> tuple[Cid, bytes]:
