@@ -119,6 +119,13 @@ def test_a_leaf_the_node_lost_is_missed_without_being_asked_for(node: BadKubo, s
 
 
 @pytest.mark.usefixtures("sampling")
+def test_where_the_node_counts_another_number_all_is_read_back(node: BadKubo, store: KuboStore) -> None:
+    node.mode, node.about = "miscounts", "dag/stat"
+    store.put(BytesIO(DATA))
+    assert node.asked.count("block/get") == len(node.blocks)
+
+
+@pytest.mark.usefixtures("sampling")
 def test_where_the_node_had_some_of_it_all_is_read_back(node: BadKubo, store: KuboStore) -> None:
     root = store.put(BytesIO(DATA))
     node.blocks[next(cid for cid in node.blocks if cid.codec == RAW)] = b"damaged"
