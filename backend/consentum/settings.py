@@ -58,9 +58,7 @@ class ServiceSettings:
             if urlsplit(getattr(self, name)).scheme not in ("http", "https"):
                 raise SettingsError(f"{name} is not an http(s) URL", field=name)
         if not self.unsafe_foreign_rpc and not _is_own(urlsplit(self.rpc).hostname or ""):
-            raise SettingsError(
-                "the node is not your own and would see openings; unsafe_foreign_rpc allows it", field="rpc"
-            )
+            raise SettingsError("a node that is not your own sees openings; unsafe_foreign_rpc allows it", field="rpc")
         if not 0 < self.port < 65536:
             raise SettingsError("port is not a port", field="port")
         _check_tls(self.tls_certificate, self.tls_key)
@@ -282,13 +280,9 @@ def private_key_from_environment(name: str) -> bytes | None:
     text = os.environ.get(name)
     if text is None:
         return None
-    try:
-        key = bytes.fromhex(text.removeprefix("0x"))
-    except ValueError:
-        key = b""
-    if len(key) != 32:
+    if not re.fullmatch(r"(0x)?[0-9a-fA-F]{64}", text):
         raise SettingsError("not a key of 32 bytes in hex", field=name)
-    return key
+    return bytes.fromhex(text.removeprefix("0x"))
 
 
 def anvil_path() -> str:

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from consentum.domain.reading import read_up_to
 from consentum.errors import CorruptError, MalformedError
 
 ASSOCIATED_DATA: Final = b"consentum/envelope/1"
@@ -75,7 +76,7 @@ def seal_stream(key: bytes, header: Header, source: BinaryIO, sink: BinaryIO) ->
     salt, prefix = os.urandom(_SALT_SIZE), os.urandom(_PREFIX_SIZE)
     cipher = _SegmentCipher(key, salt, prefix)
     _write(sink, memoryview(bytes((_PREAMBLE_SIZE,)) + salt + prefix))
-    first = front + _read(source, _FIRST_ROOM - len(front))
+    first = front + read_up_to(source, _FIRST_ROOM - len(front))
     for index, plain, last in _segments(first, _FIRST_ROOM, source, _ROOM):
         if index >= _MAX_SEGMENTS:
             raise MalformedError("content is too long for one envelope")
@@ -89,8 +90,8 @@ def open_stream(key: bytes, source: BinaryIO, sink: BinaryIO) -> Header:
     caller throws away what `sink` got. Raises CorruptError for anything that was cut, moved, extended, changed or
     sealed under another key, MalformedError for a key that is not 32 bytes.
     """
-    cipher = _SegmentCipher.from_preamble(key, _read(source, _PREAMBLE_SIZE))
-    first = _read(source, SEGMENT_SIZE - _PREAMBLE_SIZE)
+    cipher = _SegmentCipher.from_preamble(key, read_up_to(source, _PREAMBLE_SIZE))
+    first = read_up_to(source, SEGMENT_SIZE - _PREAMBLE_SIZE)
     header: Header | None = None
     for index, sealed, last in _segments(first, SEGMENT_SIZE - _PREAMBLE_SIZE, source, SEGMENT_SIZE):
         plain = cipher.open(index, last, sealed)
@@ -135,7 +136,7 @@ class EnvelopeReader:
         self._count = -(-size // SEGMENT_SIZE)
         self._kept: tuple[int, memoryview] | None = None
         source.seek(0, SEEK_SET)
-        self._cipher = _SegmentCipher.from_preamble(key, _read(source, _PREAMBLE_SIZE))
+        self._cipher = _SegmentCipher.from_preamble(key, read_up_to(source, _PREAMBLE_SIZE))
         last = self._segment(self._count - 1)
         self.header, self._start = _decode_header(self._segment(0))
         self.size = self._position(self._count - 1) + len(last) - self._start
@@ -174,7 +175,7 @@ class EnvelopeReader:
         begin = index * SEGMENT_SIZE if index else _PREAMBLE_SIZE
         end = min((index + 1) * SEGMENT_SIZE, self._sealed_size)
         self._source.seek(begin, SEEK_SET)
-        if len(sealed := _read(self._source, max(end - begin, 0))) != end - begin:
+        if len(sealed := read_up_to(self._source, max(end - begin, 0))) != end - begin:
             raise CorruptError("the envelope is shorter than it should be")
         self._kept = None  # its buffer is about to be written over
         plain = self._cipher.open(index, index == self._count - 1, sealed)
@@ -233,7 +234,7 @@ def _segments(first: bytes, first_room: int, source: BinaryIO, room: int) -> Ite
     index, current = 0, first
     while True:
         full = len(current) == (room if index else first_room)
-        following = _read(source, room) if full else b""
+        following = read_up_to(source, room) if full else b""
         yield index, current, not following
         if not following:
             return
@@ -277,18 +278,6 @@ def _decode_header(plain: memoryview) -> tuple[Header, int]:
 def _check_key(key: bytes) -> None:
     if len(key) != KEY_SIZE:
         raise MalformedError("a data key is 32 bytes", field="key")
-
-
-def _read(source: BinaryIO, size: int) -> bytes:
-    """Exactly `size` bytes, or all that are left: a pipe or raw file may give fewer at a time."""
-    data = source.read(size)
-    if len(data) == size or not data:
-        return data
-    parts, missing = [data], size - len(data)
-    while missing and (data := source.read(missing)):
-        parts.append(data)
-        missing -= len(data)
-    return b"".join(parts)
 
 
 def _write(sink: BinaryIO, data: memoryview) -> None:

@@ -12,6 +12,7 @@ from typing import BinaryIO, Final
 
 from consentum.adapters.ipfs.unixfs import MAX_BLOCK, take_uvarint, uvarint
 from consentum.domain.cid import CID_LENGTH, Cid
+from consentum.domain.reading import read_up_to
 from consentum.errors import CorruptError, MalformedError
 
 MAX_ROOTS: Final = 1024
@@ -97,10 +98,7 @@ def _read_frame(source: BinaryIO, limit: int) -> bytes | None:
 
 
 def _read_exactly(source: BinaryIO, length: int) -> bytes:
-    data = source.read(length)
-    while len(data) < length:
-        more = source.read(length - len(data))
-        if not more:
-            raise CorruptError("a CAR is cut off")
-        data += more
+    data = read_up_to(source, length)
+    if len(data) < length:
+        raise CorruptError("a CAR is cut off")
     return data

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol
 
 from consentum.domain.cid import CID_LENGTH, DAG_PB, RAW, Cid
+from consentum.domain.reading import read_up_to
 from consentum.errors import CorruptError, MalformedError, NotFoundError
 
 MAX_BLOCK: Final = 2 << 20
@@ -101,7 +102,7 @@ def build(source: BinaryIO, layout: Layout = UNIXFS_V1_2025) -> Iterator[tuple[C
     """
     levels: list[list[Link]] = [[]]
     total = 0
-    while (chunk := _read_chunk(source, layout.chunk)) or not total:
+    while (chunk := read_up_to(source, layout.chunk)) or not total:
         total += len(chunk)
         if total > MAX_FILE:
             raise MalformedError("a file is at most 1 TiB")
@@ -219,18 +220,6 @@ def settle(shelf: Shelf, cid: Cid, depth: int = 0) -> Shape:
         raise CorruptError(f"block {cid} is too deep a DAG")
     shelf.settled(cid, shape, list(dict.fromkeys(link.cid for link in links)))
     return shape
-
-
-def _read_chunk(source: BinaryIO, length: int) -> bytes:
-    """Up to `length` bytes, fewer only at the end: pipes and sockets read short before it."""
-    chunk = source.read(length)
-    if not 0 < len(chunk) < length:
-        return chunk
-    parts, missing = [chunk], length - len(chunk)
-    while missing and (more := source.read(missing)):
-        parts.append(more)
-        missing -= len(more)
-    return b"".join(parts)
 
 
 def _fold(levels: list[list[Link]], level: int) -> tuple[Cid, bytes]:
