@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from consentum.cli.main import cli
 from consentum.crypto.signing import WalletKey
 from consentum.errors import ConsentumError
-from consentum.settings import GatewaySettings
+from consentum.settings import GatewaySettings, KeyServerSettings
 from consentum.wiring.spawn import service_command
 from scripts.demonstration.system import System, free_port
 from tests.e2e.stack import until
@@ -67,6 +67,14 @@ class Operators:
     def serve(self, noun: str, name: str, endpoint: str) -> None:
         self.system.services.spawn(name, service_command(noun, self.folder / name))
         assert until(lambda: ready(endpoint), 60), name
+
+    def let_in(self, custodian: str, gateway: str) -> None:
+        """Every operator writes the custodian into her settings."""
+        kinds = {f"keyserver-{n}": (KeyServerSettings, self.endpoints[n]) for n in range(3)}
+        for name, (kind, endpoint) in {**kinds, "gateway": (GatewaySettings, gateway)}.items():
+            self.system.stop(name)
+            replace(kind.load(self.folder / name), custodians=(custodian,)).save(self.folder / name)
+            self.serve(name.partition("-")[0], name, endpoint)
 
     def sent(self) -> int:
         return int(self.system.rpc.call("eth_getTransactionCount", self.payer.address, "latest"), 16)
@@ -129,10 +137,7 @@ def test_a_deposit_at_it_and_a_release_by_it(operators: Operators) -> None:
     operators.serve("gateway", "gateway", gateway)
     custodian = operators.run("custodian", "init", *where, *ward)["address"]
     assert operators.run("custodian", "invite", "4711", *ward, code="NOT_FOUND") == "custodian"  # not let in yet
-    operators.system.stop("gateway")
-    settings = GatewaySettings.load(folder / "gateway")
-    replace(settings, custodians=(custodian,)).save(folder / "gateway")
-    operators.serve("gateway", "gateway", gateway)
+    operators.let_in(custodian, gateway)
 
     operators.run("patient", "init", *where, *anna)
     code = operators.run("custodian", "invite", "4711", *ward)["invite"]

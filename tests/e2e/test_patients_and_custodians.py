@@ -24,6 +24,7 @@ from click.testing import CliRunner
 from consentum.cli.main import cli
 from consentum.wiring.allowing import Allowed, Change, allow
 from scripts.demonstration.people import FORM_STUDY
+from scripts.demonstration.system import System
 from tests.e2e.stack import Stack, running, until
 
 pytestmark = pytest.mark.processes
@@ -54,11 +55,16 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Iterator[People]:
         made = People(stack, tmp_path_factory.mktemp("homes"))
         made.custodian = made.run("ward", "custodian", "init", *made.where)["address"]
         system = stack.system
-        for name in allow(system.folder, Change(Allowed(custodians=(made.custodian,)))):
-            system.stop(name)
-            system.services.again(name)
-        system.wait_ready()
+        let_in(system, made.custodian)
         yield made
+
+
+def let_in(system: System, custodian: str) -> None:
+    """The system serves this custodian too, from now on."""
+    for name in allow(system.folder, Change(Allowed(custodians=(custodian,)))):
+        system.stop(name)
+        system.services.again(name)
+    system.wait_ready()
 
 
 def deposit(people: People, manifest: Path, code: int = 0) -> Any:

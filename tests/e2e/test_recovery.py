@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,9 @@ from click.testing import CliRunner
 from consentum.cli.main import cli
 from consentum.domain.parsing import hexed
 from consentum.errors import ConsentumError
-from consentum.settings import GatewaySettings
 from scripts.demonstration.people import FORM_STUDY
 from tests.e2e.stack import running, until
-from tests.e2e.test_patients_and_custodians import People
+from tests.e2e.test_patients_and_custodians import People, let_in
 
 pytestmark = pytest.mark.processes
 THREE_DAYS = 3 * 86_400
@@ -99,12 +98,7 @@ def lives(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lives]:
     with running() as stack:
         made = Lives(stack, tmp_path_factory.mktemp("homes"))
         made.custodian = made.run("ward", "custodian", "init", *made.where)["address"]
-        settings, system = GatewaySettings.load(stack.system.folder / "gateway"), stack.system
-        system.stop("gateway")
-        served = replace(settings, custodians=(*settings.custodians, made.custodian))
-        served.save(system.folder / "gateway")
-        system.start_gateway()
-        system.wait_ready()
+        let_in(stack.system, made.custodian)
         for home in ("one", "two", "thief"):
             made.run(home, "patient", "init", *made.where)
         for number, home in (("4711", "anna"), ("4712", "berta")):

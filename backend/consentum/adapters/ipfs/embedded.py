@@ -17,9 +17,10 @@ from threading import Lock
 from typing import BinaryIO, Final
 
 from consentum.adapters.ipfs import unixfs
-from consentum.adapters.ipfs.car import header, read_blocks, read_header, section
+from consentum.adapters.ipfs.by_block import ByBlock
+from consentum.adapters.ipfs.car import read_blocks, read_header
 from consentum.domain.cid import RAW, Cid
-from consentum.errors import CorruptError, MalformedError, NotFoundError, UnavailableError
+from consentum.errors import CorruptError, NotFoundError, UnavailableError
 
 _SCHEMA_VERSION: Final = 1
 _BUSY_SECONDS: Final = 30.0
@@ -52,7 +53,7 @@ _HAS: Final = """WITH RECURSIVE reached (id) AS (
     SELECT count(*), count(blocks.id) FROM reached LEFT JOIN blocks USING (id)"""
 
 
-class EmbeddedStore:
+class EmbeddedStore(ByBlock):
     """`ports.content.ContentStore` in the SQLite file at `path`, made if it is not there, readable by its owner alone.
 
     One writer at a time (others wait up to 30 s, then UnavailableError); readers never wait.
@@ -94,35 +95,10 @@ class EmbeddedStore:
             _pin(db, roots, mark)
         return roots
 
-    def export_car(self, roots: Sequence[Cid], sink: BinaryIO) -> None:
-        """See the port."""
-        head = header(roots)
-        for root in roots:
-            if not self.has(root):
-                raise NotFoundError(f"{root} is not here, or not whole")
-        sink.write(head)
-        for cid, block in unixfs.under(self.block, roots):
-            sink.write(section(cid, block))
-
     def block(self, cid: Cid) -> bytes:
         """See the port."""
         with self._read() as db:
             return _fetch(db, cid)
-
-    def read(self, cid: Cid, sink: BinaryIO) -> None:
-        """See the port. Blocks are read one by one: a slow `sink` holds no transaction open."""
-        for piece in unixfs.read_range(self.block, cid, 0, unixfs.MAX_FILE):
-            sink.write(piece)
-
-    def read_at(self, cid: Cid, offset: int, length: int) -> bytes:
-        """See the port."""
-        if offset < 0 or length < 0:
-            raise MalformedError("an offset or a length is negative")
-        return b"".join(unixfs.read_range(self.block, cid, offset, offset + length))
-
-    def size(self, cid: Cid) -> int:
-        """See the port."""
-        return unixfs.size_of(self.block, cid)
 
     def has(self, cid: Cid) -> bool:
         """See the port."""

@@ -20,20 +20,20 @@ from typing import BinaryIO, Final
 
 from consentum.adapters.ipfs import kubo_rpc, unixfs
 from consentum.adapters.ipfs.ahead import Ahead
-from consentum.adapters.ipfs.car import header, section
+from consentum.adapters.ipfs.by_block import ByBlock
 from consentum.adapters.ipfs.kubo_http import ATTEMPTS, NodeBusy, NodeRefused, pause
 from consentum.adapters.ipfs.kubo_outgoing import Feed, Outgoing, car_blocks, file_blocks
 from consentum.adapters.ipfs.kubo_pins import KuboPins
 from consentum.adapters.ipfs.kubo_removal import Removal
 from consentum.adapters.ipfs.manifest import Manifest
 from consentum.domain.cid import RAW, Cid
-from consentum.errors import CorruptError, MalformedError, NotFoundError, UnavailableError
+from consentum.errors import CorruptError, NotFoundError, UnavailableError
 
 _WORKERS: Final = 4
 _IMPORT = "dag/import?pin-roots=true"
 
 
-class KuboStore:
+class KuboStore(ByBlock):
     """`ports.content.ContentStore` on the node whose RPC is `url`. timeout: seconds the node may take for one answer.
 
     What others keep in the node is left alone, also where they keep the same blocks. The node asks no other node for
@@ -62,16 +62,6 @@ class KuboStore:
         """See the port, and `put`."""
         return self._keep(car, car_blocks)
 
-    def export_car(self, roots: Sequence[Cid], sink: BinaryIO) -> None:
-        """See the port."""
-        head = header(roots)
-        for root in roots:
-            if not self.has(root):
-                raise NotFoundError(f"{root} is not here, or not whole")
-        sink.write(head)
-        for cid, block in unixfs.under(Ahead(self.block, self._pool), roots):
-            sink.write(section(cid, block))
-
     def block(self, cid: Cid) -> bytes:
         """See the port."""
         self._must_be_open()
@@ -79,20 +69,9 @@ class KuboStore:
         cid.verify(block)
         return block
 
-    def read(self, cid: Cid, sink: BinaryIO) -> None:
-        """See the port. Up to eight blocks are fetched ahead of a slow `sink`."""
-        for piece in unixfs.read_range(Ahead(self.block, self._pool), cid, 0, unixfs.MAX_FILE):
-            sink.write(piece)
-
-    def read_at(self, cid: Cid, offset: int, length: int) -> bytes:
-        """See the port."""
-        if offset < 0 or length < 0:
-            raise MalformedError("an offset or a length is negative")
-        return b"".join(unixfs.read_range(self.block, cid, offset, offset + length))
-
-    def size(self, cid: Cid) -> int:
-        """See the port."""
-        return unixfs.size_of(self.block, cid)
+    def _walking(self) -> unixfs.Fetch:
+        """Up to eight blocks are fetched ahead of a slow reader."""
+        return Ahead(self.block, self._pool)
 
     def has(self, cid: Cid) -> bool:
         """See the port. Nodes are read, leaves are asked for by name."""

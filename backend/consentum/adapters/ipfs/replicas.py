@@ -19,7 +19,8 @@ from typing import BinaryIO, Final
 
 from consentum.adapters.ipfs import unixfs
 from consentum.adapters.ipfs.ahead import Ahead
-from consentum.adapters.ipfs.car import header, read_header, section
+from consentum.adapters.ipfs.by_block import ByBlock
+from consentum.adapters.ipfs.car import header, read_header
 from consentum.adapters.ipfs.failover import Failover
 from consentum.adapters.ipfs.spool import Pieces, Spool, as_file
 from consentum.adapters.ipfs.upload import Upload
@@ -37,7 +38,7 @@ _NOTHING: Final = Cid.of(RAW, b"")
 Send = Callable[[ContentStore], Sequence[Cid]]
 
 
-class ReplicaStore:
+class ReplicaStore(ByBlock):
     """`ports.content.ContentStore` over `nodes`. A put returns when `copies` distinct nodes hold the file.
 
     folder: where input is kept while it is written. services: further holders, by name, from which what is removed must
@@ -74,16 +75,6 @@ class ReplicaStore:
             self._write(roots, lambda store: store.put_car(as_file(Pieces(lambda: upload.car(roots)))))
         return roots
 
-    def export_car(self, roots: Sequence[Cid], sink: BinaryIO) -> None:
-        """See the port."""
-        head = header(roots)
-        for root in roots:
-            if not self.has(root):
-                raise NotFoundError(f"{root} is not here, or not whole")
-        sink.write(head)
-        for cid, block in unixfs.under(Ahead(self._reads.trail(), self._pool), roots):
-            sink.write(section(cid, block))
-
     def block(self, cid: Cid) -> bytes:
         """See the port."""
         self._must_be_open()
@@ -101,9 +92,8 @@ class ReplicaStore:
             raise MalformedError("an offset or a length is negative")
         return b"".join(unixfs.read_range(self._reads.trail(), cid, offset, offset + length))
 
-    def size(self, cid: Cid) -> int:
-        """See the port."""
-        return unixfs.size_of(self.block, cid)
+    def _walking(self) -> unixfs.Fetch:
+        return Ahead(self._reads.trail(), self._pool)
 
     def has(self, cid: Cid) -> bool:
         """See the port. Also true where no node has every block, but together they do."""

@@ -7,19 +7,18 @@ read, and a little ahead where it is read in order.
 
 from __future__ import annotations
 
-import io
 import threading
 import time
 from collections import OrderedDict
 from concurrent.futures import Future, ThreadPoolExecutor
-from io import SEEK_CUR, SEEK_END, SEEK_SET
 
 from consentum.adapters.ipfs.tree import Leaf, Tree
 from consentum.adapters.ipfs.unixfs import MAX_BLOCK
 from consentum.adapters.peers.http import HttpClient
 from consentum.adapters.peers.kept import Kept
+from consentum.crypto.ranged import RangedFile
 from consentum.domain.cid import Cid
-from consentum.errors import CorruptError, MalformedError, UnavailableError
+from consentum.errors import CorruptError, UnavailableError
 
 AHEAD = 8
 """Blocks under way at once, each of at most 2 MiB."""
@@ -91,45 +90,25 @@ def open_record(reader: BlockReader, cid: Cid, kept: Kept | None = None) -> Reco
         raise
 
 
-class RecordFile(io.RawIOBase):
+class RecordFile(RangedFile):
     """A sealed record, verified block by block; not for several threads. CorruptError, NotFoundError, UnavailableError
     when it is read."""
 
     def __init__(self, reader: BlockReader, cid: Cid, kept: Kept | None) -> None:
         self._reader, self._kept = reader, kept
         self._tree = Tree(lambda one: reader.through(one, kept), cid)
-        self.size = self._tree.size
-        self._position = 0
+        super().__init__(self._range, self._tree.size)
         self._held: OrderedDict[int, tuple[Leaf, bytes]] = OrderedDict()
         self._last: Leaf | None = None
         self._in_order = 0
         self._coming: OrderedDict[int, Future[bytes]] = OrderedDict()
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = SEEK_SET) -> int:
-        base = {SEEK_SET: 0, SEEK_CUR: self._position, SEEK_END: self.size}[whence]
-        if base + offset < 0:
-            raise MalformedError("an offset before the file")
-        self._position = base + offset
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes, fewer only at the end; all that are left if it is negative."""
-        end = self.size if size < 0 else min(self._position + size, self.size)
-        parts = []
-        while self._position < end:
-            leaf, block = self._leaf_at(self._position)
-            begin = self._position - leaf.start
-            parts.append(block[begin : min(end - leaf.start, leaf.size)])
-            self._position += len(parts[-1])
+    def _range(self, offset: int, length: int) -> bytes:
+        end, parts = offset + length, []
+        while offset < end:
+            leaf, block = self._leaf_at(offset)
+            parts.append(block[offset - leaf.start : min(end - leaf.start, leaf.size)])
+            offset += len(parts[-1])
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
