@@ -108,9 +108,7 @@ class FakePinning:
         kind = (request.method, "/pins/" if path.startswith("/pins/") else path)
         self.requests.append(" ".join(kind))
         status, schema = ANSWERS[kind]
-        jsonschema.validate(
-            parse_qs(request.url.query.decode()), QUERY if kind == ("GET", "/pins") else {"maxProperties": 0}
-        )
+        jsonschema.validate(asked(request), QUERY if kind == ("GET", "/pins") else {"maxProperties": 0})
         if request.method == "POST":
             assert request.headers["Content-Type"] == "application/json"
             jsonschema.validate(json.loads(request.content), PIN)
@@ -134,7 +132,7 @@ class FakePinning:
         if request.method == "POST":
             return httpx.Response(202, json=self._add(json.loads(request.content)))
         if request.method == "GET":
-            return httpx.Response(200, json=self._list(parse_qs(request.url.query.decode())))
+            return httpx.Response(200, json=self._list(asked(request)))
         left = [pin for pin in self.pins if pin["requestid"] != identity]
         if len(left) == len(self.pins):
             return failure(404, "NOT_FOUND")
@@ -162,6 +160,13 @@ class FakePinning:
             and pin["created"] < query.get("before", ["9999"])[0]
         ]
         return {"count": len(found), "results": found[: min(int(query.get("limit", ["10"])[0]), self.page)]}
+
+
+def asked(request: httpx.Request) -> dict[str, list[str]]:
+    """The query. A list is one parameter with commas ("style: form, explode: false"); said twice is not the API's."""
+    found = parse_qs(request.url.query.decode())
+    assert all(len(values) == 1 for values in found.values())
+    return {name: values[0].split(",") if name in ("cid", "status") else values for name, values in found.items()}
 
 
 def failure(status: int, reason: str, details: str = "words of the service", **headers: str) -> httpx.Response:

@@ -71,7 +71,7 @@ class PinningClient:
     def find(self, root: Cid) -> list[Pin]:
         """See the port. The newest first; UnavailableError if there are more than 1,000."""
         found: dict[str, Pin] = {}
-        query: dict[str, Any] = {"cid": str(root), "status": [status.value for status in PinStatus], "limit": PAGE}
+        query: dict[str, Any] = {"cid": str(root), "status": ",".join(PinStatus), "limit": PAGE}
         for _ in range(MAX_PAGES):
             answer = self._ask("GET", "/pins", params=query)
             results = answer.get("results")
