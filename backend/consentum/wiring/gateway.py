@@ -222,16 +222,20 @@ def build(folder: Path, relay: bool = True, worker: bool = False) -> GatewayProc
         clock=time.time,
         sponsorship=_sponsorship(settings),
     )
-    desk = LoginDesk(
-        ledger,
-        deployment.user_domain,
-        settings.endpoint,
-        time.time,
-        hmac.digest(key, b"consentum/gateway/session", "sha256"),
-        lambda challenge: shared.spend("challenge", challenge, 2 * CHALLENGE_SECONDS),
-    )
+    desk = _desk(gateway, settings.endpoint, key)
     uploads, kept = UploadFolder(folder / "uploads", content), upkeep(content, settings, folder)
     return GatewayProcess(gateway, file, content, uploads, desk, deployment, settings, folder, lock, kept)
+
+
+def _desk(gateway: Gateway, endpoint: str, key: bytes) -> LoginDesk:
+    return LoginDesk(
+        gateway.ledger,
+        gateway.domain,
+        endpoint,
+        time.time,
+        hmac.digest(key, b"consentum/gateway/session", "sha256"),
+        lambda challenge: gateway.shared.spend("challenge", challenge, 2 * CHALLENGE_SECONDS),
+    )
 
 
 def _sponsorship(settings: GatewaySettings) -> Sponsorship:
