@@ -14,11 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from consentum.adapters.peers.http import HttpClient
 from consentum.crypto import typed
 from consentum.domain.messages import Freeze, Retract, Revoke
+from consentum.domain.parsing import hexed
 from consentum.errors import ConsentumError
 from consentum.flow.client.retraction import retract
 from consentum.flow.wire import Notice
@@ -214,13 +216,17 @@ def _size(stack: Stack) -> int:
     return int(note.split("\n")[1])
 
 
-def test_a_record_its_custodian_took_back_is_gone_at_every_server(peers: Stack) -> None:
+def test_a_record_its_custodian_took_back_is_gone_at_every_server_and_from_the_store(peers: Stack) -> None:
     patient, system = peers.people.patients[12], peers.system
     custodian = peers.people.custodians[patient.custodian]
     domain, now = system.deployment.user_domain, int(time.time())
     message = Retract(custodian.address.lower(), patient.record, bytes(32), now)
     gateway = peers.session(system.gateway_url, custodian)
     assert until(lambda: [peers.ask(patient, number) for number in (1, 2, 3)] == ["ALLOWED"] * 3)
+    hers = peers.session(system.gateway_url, patient.key).get("/v1/records", subject=patient.address)
+    [cid] = [one["cid"] for one in hers["records"] if one["record"] == hexed(patient.record)]
+    assert httpx.get(f"{system.gateway_url}/ipfs/{cid}?format=raw").status_code == 200
     answer = gateway.post("/v1/retractions", retract(domain, custodian, message).to_json())
-    assert (answer["acknowledged"], answer["waiting"]) == (True, {})
+    assert (answer["acknowledged"], answer["erased"], answer["waiting"]) == (True, True, {})
+    assert httpx.get(f"{system.gateway_url}/ipfs/{cid}?format=raw").status_code == 404
     assert [peers.ask(patient, number) for number in (1, 2, 3)] == ["NO_CONSENT"] * 3
