@@ -110,6 +110,18 @@ def test_a_sample_is_enough_where_the_node_counts_every_block(node: BadKubo, sto
     assert whole(store, root) == DATA
 
 
+@pytest.mark.parametrize(
+    "always_read", [{"READ_BACK": 0, "SAMPLE": 1}, {"READ_BACK": len(DATA)}], ids=["drawn", "first"]
+)
+def test_a_leaf_that_is_drawn_and_every_leaf_of_the_first_bytes_are_read_back(
+    node: BadKubo, store: KuboStore, monkeypatch: pytest.MonkeyPatch, always_read: dict[str, int]
+) -> None:
+    for name, value in ({"SAMPLE": 1 << 62} | always_read).items():
+        monkeypatch.setattr(kubo_outgoing, name, value)
+    store.put(BytesIO(DATA))
+    assert node.asked.count("block/get") == len(node.blocks)
+
+
 @pytest.mark.usefixtures("sampling")
 def test_a_leaf_the_node_lost_is_missed_without_being_asked_for(node: BadKubo, store: KuboStore) -> None:
     node.mode, node.about, node.times = "loses a leaf", "dag/import", 1

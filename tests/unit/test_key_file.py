@@ -6,7 +6,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -121,6 +123,28 @@ def test_a_second_process_on_one_folder_is_refused(folder: Path) -> None:
     finally:
         first.stop()
     build(folder).stop()
+
+
+WARD = "0x" + "aB" * 20
+
+
+@pytest.mark.parametrize(
+    ("said", "may_deposit"),
+    [
+        ({}, frozenset()),  # nobody, unless somebody is named
+        ({"custodians": (WARD,)}, frozenset({WARD.lower()})),
+        ({"unsafe_any_custodian": True}, None),  # anybody
+    ],
+)
+def test_who_deposits_at_a_key_server_is_who_its_settings_say(
+    tmp_path: Path, said: dict[str, Any], may_deposit: frozenset[str] | None
+) -> None:
+    initialise(tmp_path / "server", replace(settings(tmp_path), **said))
+    process = build(tmp_path / "server")
+    try:
+        assert process.server.custodians == may_deposit
+    finally:
+        process.stop()
 
 
 def test_a_lock_ends_with_its_holder(tmp_path: Path) -> None:

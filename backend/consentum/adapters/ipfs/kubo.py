@@ -201,8 +201,9 @@ class KuboStore(ByBlock):
         """Whether the node, which reads each of them for this, finds as many blocks as there are under `roots`."""
         if manifest.was_here or not manifest.spares:
             return False
+        wanted = manifest.reached
         with suppress(NodeRefused):
-            return self._rpc.blocks_under(roots, manifest.reached) == manifest.reached
+            return self._rpc.blocks_under(roots, wanted) == wanted
         return False
 
     def _may_be_here(self, node: Cid) -> bool:

@@ -15,13 +15,12 @@ class Manifest:
     """The blocks that were sent, by name and length, and those that are held back, whole: a `unixfs.Shelf`.
 
     In a database of this process alone that spills to a nameless file, so that its memory does not grow with the number
-    of blocks. elsewhere: gives blocks that are neither. For one thread. spares: whether a leaf need not
-    be read back; was_here: whether the store had a node of it before.
+    of blocks. elsewhere: gives blocks that are neither. was_here: whether the store had a node of it before. For one
+    thread.
     """
 
     def __init__(self, elsewhere: unixfs.Fetch) -> None:
         self._elsewhere = elsewhere
-        self.spares = False
         self.was_here = False
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.execute("PRAGMA cache_size = -8192")
@@ -41,9 +40,7 @@ class Manifest:
     def send(self, cid: Cid, block: bytes, *, spared: bool) -> bool:
         """A leaf is on its way; False if it was before. spared: it need not be read back."""
         insert = "INSERT OR IGNORE INTO blocks (cid, sent, spared, size, height) VALUES (?, 1, ?, ?, 0)"
-        fresh = bool(self._db.execute(insert, (cid.raw, spared, len(block))).rowcount)
-        self.spares = self.spares or (fresh and spared)
-        return fresh
+        return bool(self._db.execute(insert, (cid.raw, spared, len(block))).rowcount)
 
     def hold(self, cid: Cid, block: bytes) -> None:
         """A block waits for the others."""
@@ -79,6 +76,11 @@ class Manifest:
     def is_spared(self, cid: Cid) -> bool:
         """Whether it was sent and need not be read back."""
         return self._db.execute("SELECT 1 FROM blocks WHERE cid = ? AND spared", (cid.raw,)).fetchone() is not None
+
+    @property
+    def spares(self) -> bool:
+        """Whether any leaf need not be read back."""
+        return self._db.execute("SELECT 1 FROM blocks WHERE spared LIMIT 1").fetchone() is not None
 
     @property
     def reached(self) -> int:
